@@ -1,0 +1,71 @@
+# Each target is a short name for plain commands, which the README shows too.
+PYTHON ?= python3
+VENV := .venv
+# For example https://download.pytorch.org/whl/cpu: torch without CUDA, a tenth of the download.
+TORCH_INDEX ?=
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro pull test test-quick lint verify plots lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(VENV)/installed ## create .venv and install what the pipeline needs
+
+repro: $(VENV)/installed | data/raw ## rebuild what changed, down to the checked model
+	@dvc repro || { status=$$?; test ! -f results/check/verdict.json || python -m reporting.summary; exit $$status; }
+	@python -m reporting.summary
+
+pull: $(VENV)/installed ## restore data, model and results from the DVC remote, without training
+	dvc pull
+
+test: lint ## set up, then lint, types and all tests
+	python -m pytest --cov
+
+test-quick: $(VENV)/installed-dev ## unit tests alone
+	python -m pytest -m 'not e2e'
+
+lint: $(VENV)/installed-dev ## style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+verify: $(VENV)/installed ## is dvc.lock current, and everything it names pushed and committed?
+	python -m reporting.verify
+
+plots: $(VENV)/installed-dev ## render DVC's plots as pictures into dvc_plots/
+	python -m reporting.plots
+
+lock: $(VENV)/installed-dev ## pin the newest versions that pyproject.toml allows
+	uv pip compile --quiet --universal --all-extras --upgrade --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate --python-version 3.11 --output-file requirements.lock pyproject.toml
+	uv pip compile --quiet --universal --upgrade --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate --python-version 3.11 --output-file tests/s3_server.lock tests/s3_server.in
+
+clean: ## remove the environment, caches and rendered plots; data and models stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache dvc_plots .coverage
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed, \
+	this is " + sys.version.split()[0] + "; name another with: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# The lock is a constraint: it pins what the chosen extras ask for and installs nothing else, so a torch without CUDA
+# brings no CUDA packages along.
+$(VENV)/installed: pyproject.toml requirements.lock | $(VENV)/bin/python
+	@echo 'Installing into $(VENV) (torch and what belongs to it are large; once)'
+	$(if $(TORCH_INDEX),$(PIP) install --constraint requirements.lock --index-url $(TORCH_INDEX) torch torchvision)
+	$(PIP) install --constraint requirements.lock --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock
+	$(PIP) install --constraint requirements.lock --editable '.[dev,s3]'
+	$(PYTHON) -m venv $(VENV)/s3-server
+	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
+	@touch $@
+
+data/raw: | $(VENV)/installed
+	dvc pull data/raw
