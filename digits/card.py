@@ -1,0 +1,90 @@
+"""The model card: what a person should know before using the model (Mitchell et al. 2019, "Model Cards")."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from digits.limits import Finding
+
+
+def render(
+    metrics: Mapping[str, Any], findings: Sequence[Finding], statistics: Mapping[str, Any], params: Mapping[str, Any]
+) -> str:
+    """Markdown of the card.
+
+    Args:
+        metrics: what evaluate wrote.
+        findings: each limit with the value it was compared with.
+        statistics: what preprocess wrote: checksums of the archives, counts, pixel statistics.
+        params: all sections of params.yaml.
+    """
+    interval = metrics["accuracy_95"]
+    passed = sum(finding.passed for finding in findings)
+    classes = "\n".join(
+        f"| {label} | {c['precision']:.4f} | {c['recall']:.4f} | {c['f1']:.4f} |"
+        for label, c in metrics["per_class"].items()
+    )
+    limits = "\n".join(
+        f"| {f.metric} | {f.value:g} | {f.relation.replace('_', ' ')} {f.limit:g} | {f.margin:+g} | "
+        f"{'ok' if f.passed else '**violated**'} |"
+        for f in findings
+    )
+    archives = "\n".join(f"| {name} | `{md5}` |" for name, md5 in statistics["archives_md5"].items())
+    parts = "\n".join(
+        f"| {part} | {statistics[part]['images']:,} | {statistics[part]['pixel_mean']:.2f} | "
+        f"{statistics[part]['pixel_std']:.2f} |"
+        for part in ("train", "validation", "test")
+    )
+    return f"""\
+# Model card: {statistics["dataset"]} classifier
+
+A convolutional network with {metrics["parameters"]:,} parameters, trained for {metrics["epochs"]} epoch(s).
+It reads one 28x28 image of raw pixels (0 to 255, light on dark) and returns a probability for each of ten classes.
+
+## Results on the test images
+
+| accuracy | 95 % interval (Wilson) | errors | cross-entropy | calibration error |
+|---|---|---|---|---|
+| {metrics["accuracy"]:.4f} | {interval["low"]:.4f} to {interval["high"]:.4f} | {metrics["errors"]} | \
+{metrics["loss"]:.4f} | {metrics["calibration_error"]:.4f} |
+
+| class | precision | recall | F1 |
+|---|---|---|---|
+{classes}
+
+## Limits: {passed} of {len(findings)} kept
+
+| metric | value | must be | margin | |
+|---|---|---|---|---|
+{limits}
+
+## Intended use
+
+A worked example of continuous integration and delivery for machine learning, and a classifier of single, centred,
+segmented digits that look like its training data. The probabilities are calibrated on held-out training images and mean
+what they say on such images alone.
+
+Not for: several digits in one picture, letters or other symbols (it has no class for "none of these"), decisions about
+people, or any use where a wrong digit does harm without a person looking at it. Inputs that drift from the training
+data lower the accuracy without lowering the confidence as much.
+
+## Data
+
+| archive | MD5 |
+|---|---|
+{archives}
+
+| part | images | pixel mean | pixel standard deviation |
+|---|---|---|---|
+{parts}
+
+Validation images are held out of the training archive, stratified by class. The test images are read by the evaluation
+alone.
+
+## Params
+
+```yaml
+{yaml.safe_dump(dict(params), sort_keys=False, default_flow_style=None, width=100).rstrip()}
+```
+"""
