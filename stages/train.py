@@ -1,0 +1,71 @@
+"""Train: fit the network, with DVCLive writing the loss, the learning rate and the validation accuracy on the way.
+
+Run by `dvc repro`, or alone: python -m stages.train
+"""
+
+import time
+from pathlib import Path
+
+from digits.architecture import ModelParams
+from digits.dataset import labelled
+from digits.errors import run
+from digits.params import load
+from digits.recipe import TrainParams, pin_cpu
+from digits.storage import read_arrays, read_json, write_bytes, write_json
+
+TRAIN = Path("data/prepared/train.npz")
+VALIDATION = Path("data/prepared/validation.npz")
+STATISTICS = Path("data/prepared/statistics.json")
+WEIGHTS = Path("models/model.safetensors")
+LIVE = Path("results/train")
+TIMES = Path("timings/train.json")
+
+
+def main() -> None:
+    """Run the stage."""
+    model_params, params = load(ModelParams, "model"), load(TrainParams, "train")
+    pin_cpu(params)
+    # From here on, because what torch computes at first settles which instructions it uses.
+    import torch
+    from dvclive.live import Live
+    from tqdm import tqdm
+
+    from digits import training, weights
+    from digits.model import parameter_count
+
+    torch.set_num_threads(params.threads)
+    torch.use_deterministic_algorithms(True)
+    train = labelled(read_arrays(TRAIN, "images", "labels"), str(TRAIN))
+    validation = labelled(read_arrays(VALIDATION, "images", "labels"), str(VALIDATION))
+    pixels = read_json(STATISTICS)["train"]
+
+    model = training.build(
+        model_params, params, torch.from_numpy(train.images), pixels["pixel_mean"], pixels["pixel_std"]
+    )
+    started = time.perf_counter()
+    with Live(str(LIVE), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False) as live:
+        with tqdm(unit="step", disable=None) as bar:
+            for record in training.fit(model, train, validation, params):
+                live.step = record.step
+                live.log_metric("train/loss", round(record.loss, 6))
+                live.log_metric("train/learning_rate", round(record.learning_rate, 8))
+                if record.validation_accuracy is not None:
+                    live.log_metric("validation/accuracy", round(record.validation_accuracy, 6))
+                bar.total = record.steps
+                bar.set_postfix_str(f"loss {record.loss:.3f}", refresh=False)
+                bar.update(record.step - bar.n)
+        seconds = time.perf_counter() - started
+        if params.calibration:
+            live.summary["temperature"] = training.calibrate(model, validation)
+        live.summary["epochs"] = params.epochs
+    facts = {
+        "dataset": read_json(STATISTICS)["dataset"],
+        "epochs": params.epochs,
+        "parameters": parameter_count(model),
+    }
+    write_bytes(WEIGHTS, weights.serialize(model, facts))
+    write_json(TIMES, {"seconds": round(seconds, 3), "seconds_per_epoch": round(seconds / params.epochs, 3)})
+
+
+if __name__ == "__main__":
+    run(main)
