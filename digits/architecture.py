@@ -20,6 +20,7 @@ class ModelParams:
     paddings: tuple[Annotated[int, Range(at_least=0, at_most=IMAGE_SIZE)], ...]
     pools: tuple[Annotated[int, Range(at_least=1, at_most=IMAGE_SIZE)], ...]
     activation: Literal["gelu", "relu", "silu"]
+    deskew: bool  # take the slant out of each image first
 
     def __post_init__(self) -> None:
         lengths = {len(self.channels), len(self.kernels), len(self.paddings), len(self.pools)}

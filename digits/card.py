@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from digits.dataset import IMAGE_SIZE
 from digits.limits import Finding
 
 
@@ -40,7 +41,8 @@ def render(
 # Model card: {statistics["dataset"]} classifier
 
 A convolutional network with {metrics["parameters"]:,} parameters, trained for {metrics["epochs"]} epoch(s).
-It reads one 28x28 image of raw pixels (0 to 255, light on dark) and returns a probability for each of ten classes.
+It reads one {IMAGE_SIZE}x{IMAGE_SIZE} image of raw pixels (0 to 255, light on dark) and returns a probability for each
+of {len(metrics["per_class"])} classes.
 
 ## Results on the test images
 
@@ -62,11 +64,11 @@ It reads one 28x28 image of raw pixels (0 to 255, light on dark) and returns a p
 ## Intended use
 
 A worked example of continuous integration and delivery for machine learning, and a classifier of single, centred,
-segmented digits that look like its training data. The probabilities are calibrated on held-out training images and mean
-what they say on such images alone.
+segmented symbols that look like its training data. The probabilities are calibrated on held-out training images and
+mean what they say on such images alone.
 
-Not for: several digits in one picture, letters or other symbols (it has no class for "none of these"), decisions about
-people, or any use where a wrong digit does harm without a person looking at it. Inputs that drift from the training
+Not for: several symbols in one picture, anything of no class (it has none for "none of these"), decisions about
+people, or any use where a wrong class does harm without a person looking at it. Inputs that drift from the training
 data lower the accuracy without lowering the confidence as much.
 
 ## Data

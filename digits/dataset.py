@@ -50,7 +50,9 @@ def labelled(arrays: tuple[np.ndarray, ...], name: str) -> Labelled:
     """
     images, labels = arrays
     if images.dtype != np.uint8 or images.shape[1:] != (IMAGE_SIZE, IMAGE_SIZE) or not len(images):
-        raise DatasetError(f"{name}: images are {images.dtype} {images.shape}; expected uint8 (N, 28, 28), N > 0")
+        raise DatasetError(
+            f"{name}: images are {images.dtype} {images.shape}; expected uint8 (N, {IMAGE_SIZE}, {IMAGE_SIZE}), N > 0"
+        )
     if labels.dtype != np.uint8 or labels.shape != images.shape[:1] or labels.max() >= CLASSES:
         raise DatasetError(f"{name}: labels must be {len(images)} unsigned bytes from 0 to {CLASSES - 1}")
     return Labelled(images, labels)

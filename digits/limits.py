@@ -18,8 +18,11 @@ class Limit:
     at_most: float | None = None
 
     def __post_init__(self) -> None:
-        if all(bound is None for bound in vars(self).values()):
+        bounds = [bound for bound in vars(self).values() if bound is not None]
+        if not bounds:
             raise ValueError("give at least one of above, below, at_least, at_most")
+        if not all(math.isfinite(bound) for bound in bounds):
+            raise ValueError("a limit must be a finite number")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from digits.architecture import ModelParams
 from digits.dataset import CLASSES
+from digits.deskew import deskew
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -45,10 +46,16 @@ class DigitClassifier(nn.Module):
         # Divides the scores, so that probabilities mean what they say: set after training, 1 until then.
         self.register_buffer("temperature", torch.tensor(1.0))
 
+    def normalise(self, images: Tensor) -> Tensor:
+        """What the first convolution sees: float32 (N, 28, 28), deskewed where that is chosen, then standardised."""
+        pixels = images.float()
+        if self.params.deskew:
+            pixels = deskew(pixels)
+        return (pixels - self.pixel_mean) / self.pixel_std
+
     def forward(self, images: Tensor) -> Tensor:
         """Scores, float32 (N, 10)."""
-        pixels = (images.float() - self.pixel_mean) / self.pixel_std
-        features = self.blocks(pixels.unsqueeze(1))
+        features = self.blocks(self.normalise(images).unsqueeze(1))
         scores: Tensor = self.classify(features.flatten(1))
         return scores / self.temperature
 

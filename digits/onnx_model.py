@@ -1,5 +1,6 @@
 """The model that ships, as ONNX Runtime runs it. Does not import torch."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ class OnnxModel:
         # The next level up lays convolutions out by the width of the CPU's registers, which changes the last bits of
         # the result from one machine to another.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+        # Weights in other files are looked for beside this, where there can't be any; by default in the working folder.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
         content = path.read_bytes()
         try:
             session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -30,8 +30,8 @@ class Range:
     """Allowed values of a number: `at_least` and `at_most` are included, `above` and `below` are not."""
 
     at_least: float | None = None
-    at_most: float | None = None
     above: float | None = None
+    at_most: float | None = None
     below: float | None = None
 
     def __contains__(self, value: float) -> bool:
@@ -45,7 +45,7 @@ class Range:
 
     def __str__(self) -> str:
         words = {"at_least": "at least", "at_most": "at most", "above": "above", "below": "below"}
-        parts = [f"{words[name]} {limit:g}" for name, limit in vars(self).items() if limit is not None]
+        parts = [f"{words[name]} {limit}" for name, limit in vars(self).items() if limit is not None]
         return " and ".join(parts)
 
 
@@ -124,10 +124,9 @@ def describe(hint: Any) -> str:
 
 def _convert(hint: Any, value: object, key: str) -> Any:
     origin, args = get_origin(hint), get_args(hint)
-    if origin is Annotated:
-        number = _convert(args[0], value, key)
-        if number is not None and number not in args[1]:
-            raise ParamsError(f"{key}: {number:g} is out of range; allowed: {describe(hint)}")
+    if origin is Annotated and (number := _scalar(args[0], value)) is not None:
+        if number not in args[1]:
+            raise ParamsError(f"{key}: {number} is out of range; allowed: {describe(hint)}")
         return number
     if origin is tuple and isinstance(value, list) and value:
         return tuple(_convert(args[0], item, f"{key}[{index}]") for index, item in enumerate(value))
@@ -156,6 +155,8 @@ def _scalar(hint: Any, value: object) -> int | float | bool | str | None:
         number = float(value)
         if hint is float:
             return number
+        if isinstance(value, int):  # as it is: a float holds 53 bits, a seed 63
+            return value
         return int(number) if number.is_integer() else None
     except (ValueError, OverflowError):
         return None

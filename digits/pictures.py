@@ -34,7 +34,7 @@ def worst_mistakes(
     picture = Image.new("RGB", (width, _TITLE + rows * (size + _CAPTION + _GAP)), _BACKGROUND)
     draw = ImageDraw.Draw(picture)
     title = f"{len(wrong)} mistakes in {len(labels):,} images, the {len(shown)} worst first"
-    note = "true class, what the model said, its number in the test set"
+    note = "true class, what the model said and how sure it was, # in the test set"
     draw.text((_GAP, 12), title, _INK, ImageFont.load_default(20))
     draw.text((width - _GAP, 16), note, _FAINT, ImageFont.load_default(15), anchor="ra")
     font, small = ImageFont.load_default(16), ImageFont.load_default(13)
@@ -48,6 +48,6 @@ def worst_mistakes(
         below = top + size + 4
         draw.text((left, below), f"{labels[index]}", _INK, font)
         draw.text((left + size, below), f"read as {predicted[index]}", _WRONG, font, anchor="ra")
-        draw.text((left, below + 21), f"no. {index}", _FAINT, small)
-        draw.text((left + size, below + 21), f"{confidence:.0%} sure", _FAINT, small, anchor="ra")
+        draw.text((left, below + 21), f"#{index}", _FAINT, small)
+        draw.text((left + size, below + 21), f"{confidence:.0%}", _FAINT, small, anchor="ra")
     return picture

@@ -56,7 +56,7 @@ def build(model: ModelParams, train: TrainParams, images: Tensor, mean: float, s
     if train.whitening:
         first = classifier.blocks[0]
         assert isinstance(first, nn.Conv2d)
-        pixels = (images[:_WHITENING_IMAGES].float() - mean) / std
+        pixels = classifier.normalise(images[:_WHITENING_IMAGES])
         with torch.no_grad():
             first.weight.copy_(whitening_filters(pixels, first.out_channels, first.kernel_size[0]))
     return classifier

@@ -35,6 +35,7 @@ def load(path: Path) -> tuple[DigitClassifier, dict[str, Any]]:
     Raises:
         WeightsError: the file is no safetensors file, or its architecture and weights do not fit each other.
     """
+    path.open("rb").close()  # a missing file: safetensors' own error carries no number and no file name
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -37,9 +37,10 @@ def main() -> None:
     mirrors = [*os.environ.get("MNIST_MIRRORS", "").split(), *dataset.mirrors]
     for name, md5 in dataset.resources:
         fetch(folder / name, md5, mirrors)
-    for other in RAW.iterdir():  # DVC keeps the folder between runs, and one data set is enough
-        if other != folder:
-            shutil.rmtree(other) if other.is_dir() else other.unlink()
+    # DVC keeps the folder between runs and records all of it: other data sets and a killed download's leftovers go.
+    wanted = {folder, *(folder / name for name, _ in dataset.resources)}
+    for other in {*RAW.iterdir(), *folder.iterdir()} - wanted:
+        shutil.rmtree(other) if other.is_dir() else other.unlink()
 
 
 def fetch(path: Path, md5: str, mirrors: list[str]) -> None:
