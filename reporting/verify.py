@@ -3,18 +3,25 @@
 Run by `make verify` and by CI: python -m reporting.verify
 """
 
+import hashlib
 import json
 import subprocess
 import sys
+from pathlib import Path
 
-REPRO = "make repro, then: dvc push && git add dvc.lock results .dvcstore && git commit"
+import yaml
+
+CACHE = Path(".dvc/cache/files/md5")
+EMBEDDED = Path(".dvcstore/files/md5")
+
+REPRO = "dvc repro && dvc push && git add dvc.lock results .dvcstore && git commit"
 PUSH = "dvc push && git add .dvcstore && git commit"
 COMMIT = "git add dvc.lock results .dvcstore && git commit"
 
 
 def main() -> None:
     """Exit with the complaints, each with the commands that mend it."""
-    complaints = [*stale_stages(), *missing_objects(), *uncommitted_files()]
+    complaints = [*damaged_objects(), *stale_stages(), *missing_objects(), *uncommitted_files()]
     if complaints:
         sys.exit("\n".join(complaints))
     print("dvc.lock is current, all it names is in the remote, and both are committed")
@@ -39,6 +46,54 @@ def missing_objects() -> list[str]:
     """Outputs that dvc.lock names and the default remote does not have."""
     missing = json.loads(run("dvc", "data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
     return [f"not in the DVC remote: {', '.join(missing)}; mend it with:\n  {PUSH}"] if missing else []
+
+
+def damaged_objects() -> list[str]:
+    """Objects whose content is not what their name, an MD5 sum, says.
+
+    DVC trusts an object that nobody may write to: it would restore the damage and take it for what dvc.lock names.
+    """
+    complaints = []
+    if cached := damaged(CACHE):
+        spoilt = [*map(str, cached), *outputs_of({object_name(path) for path in cached})]
+        mend = f"rm -rf {' '.join(spoilt)}\n  git checkout dvc.lock results && dvc pull"
+        complaints.append(f"damaged in the DVC cache: {', '.join(map(str, cached))}; mend it with:\n  {mend}")
+    if stored := damaged(EMBEDDED):
+        mend = "git checkout .dvcstore"
+        complaints.append(f"damaged in the DVC remote: {', '.join(map(str, stored))}; mend it with:\n  {mend}")
+    return complaints
+
+
+def damaged(store: Path) -> list[Path]:
+    """Files of a store that do not have the MD5 sum that they are named by."""
+    return [
+        path
+        for path in sorted(store.glob("??/*"))
+        if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != object_name(path).removesuffix(".dir")
+    ]
+
+
+def object_name(path: Path) -> str:
+    """MD5 sum by which DVC calls an object, with `.dir` for a folder."""
+    return path.parent.name + path.name
+
+
+def outputs_of(names: set[str]) -> list[str]:
+    """Outputs that dvc.lock says are made of the objects `names`."""
+    stages = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
+    outs = [out for stage in stages.values() for out in stage["outs"]]
+    return [out["path"] for out in outs if names & {out["md5"], *members(out["md5"])}]
+
+
+def members(name: str) -> list[str]:
+    """Objects that a folder's object lists; none for a file's, or where the list itself is damaged."""
+    path = CACHE / name[:2] / name[2:]
+    if not name.endswith(".dir") or not path.exists():
+        return []
+    try:
+        return [entry["md5"] for entry in json.loads(path.read_bytes())]
+    except ValueError:
+        return []
 
 
 def uncommitted_files() -> list[str]:
