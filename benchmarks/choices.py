@@ -1,0 +1,52 @@
+"""The networks and recipes that the benchmarks compare, as overrides of params.yaml that `dvc exp run -S` takes too."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from digits.architecture import ModelParams
+from digits.params import parse
+from digits.recipe import TrainParams
+
+_FAST = [
+    "model.channels=[16,48]",
+    "model.kernels=[5,3]",
+    "model.pools=[3,2]",
+    "train.batch_size=128",
+    "train.learning_rate=0.3",
+]
+
+CHOICES: dict[str, list[str]] = {
+    "default": [],
+    "fast": _FAST,
+    "fast-bfloat16": [*_FAST, "train.precision=bfloat16", "train.instructions=native"],
+    "436": ["model.channels=[3,5]", "model.kernels=[5,3]", "model.pools=[3,3]"],
+    "758": ["model.channels=[4,5]", "model.kernels=[5,3]", "model.pools=[3,2]"],
+    "1241": ["model.channels=[5,8]", "model.kernels=[5,3]", "model.pools=[3,2]"],
+    "3192": ["model.channels=[10,16]", "model.kernels=[5,3]", "model.pools=[3,2]"],
+    "24730": ["model.channels=[16,48]", "model.kernels=[5,3]", "model.pools=[3,1]"],
+    "four-convolutions": [
+        "model.channels=[16,24,32,32]",
+        "model.kernels=[5,3,3,3]",
+        "model.paddings=[0,1,0,0]",
+        "model.pools=[2,1,2,1]",
+    ],
+}
+
+# From few parameters to many.
+FRONTIER = ("436", "758", "1241", "3192", "fast", "default", "four-convolutions", "24730")
+
+
+def params(overrides: list[str], path: Path = Path("params.yaml")) -> tuple[ModelParams, TrainParams]:
+    """Sections `model` and `train` of params.yaml with `section.key=value` overrides.
+
+    Raises:
+        ParamsError: a key or value that params.yaml could not hold either.
+    """
+    document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for override in overrides:
+        name, _, value = override.partition("=")
+        section, _, key = name.partition(".")
+        document[section][key] = yaml.safe_load(value)
+    return parse(ModelParams, document["model"], "model"), parse(TrainParams, document["train"], "train")

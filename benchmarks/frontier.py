@@ -1,0 +1,141 @@
+"""The frontier of accuracy against parameters, as DVC experiments: queue, run, table, picture.
+
+python -m benchmarks.frontier [--seeds 5]      `dvc exp show` lists the experiments afterwards
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+from typing import Any
+
+import vl_convert
+
+from benchmarks.choices import CHOICES, FRONTIER
+from benchmarks.machine import RESULTS, publish, table
+
+PREFIX = "frontier"
+
+
+def main() -> None:
+    """Run what is not there yet, then write table and picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    seeds = parser.parse_args().seeds
+    done = experiments()
+    for name in FRONTIER:
+        missing = [seed for seed in range(seeds) if seed not in done.get(name, {})]
+        for seed in missing:
+            settings = [f"--set-param={setting}" for setting in (*CHOICES[name], f"train.seed={seed}")]
+            label = f"{PREFIX}-{name}-{seed}"
+            subprocess.run(["dvc", "exp", "run", "--queue", "--name", label, *settings, "evaluate"], check=True)
+    subprocess.run(["dvc", "exp", "run", "--run-all", "--jobs", "1"], check=True)
+    done = experiments()
+    points = [point(name, [done[name][seed] for seed in range(seeds)]) for name in FRONTIER]
+    points.sort(key=lambda item: item["parameters"])
+    rows = [
+        [
+            f"{item['parameters']:,}",
+            item["network"],
+            f"{item['mean']:.2f} ± {item['deviation']:.2f}",
+            f"{item['lowest']:.2f}",
+        ]
+        for item in points
+    ]
+    header = ["parameters", "network", "test accuracy, mean ± standard deviation", "lowest"]
+    body = f"{table(header, rows)}\n\n{seeds} seeds each, one epoch, 55,000 training images."
+    publish("frontier", f"python -m benchmarks.frontier --seeds {seeds}", body, "torch", "dvc")
+    (RESULTS / "frontier.png").write_bytes(vl_convert.vegalite_to_png(picture(points), scale=2))
+
+
+def experiments() -> dict[str, dict[int, dict[str, Any]]]:
+    """Metrics and params of the frontier's finished experiments, by name and seed."""
+    output = subprocess.run(["dvc", "exp", "show", "--json"], check=True, stdout=subprocess.PIPE).stdout
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for commit in json.loads(output):
+        for experiment in commit["experiments"] or []:
+            for revision in experiment["revs"]:
+                prefix, _, rest = (revision.get("name") or "").partition("-")
+                name, _, seed = rest.rpartition("-")
+                data = revision.get("data") or {}
+                if prefix == PREFIX and data.get("metrics"):
+                    metrics = data["metrics"]["results/evaluate/metrics.json"]["data"]
+                    params = data["params"]["params.yaml"]["data"]
+                    found.setdefault(name, {})[int(seed)] = metrics | {"model": params["model"]}
+    return found
+
+
+def point(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """One network's figures over its seeds."""
+    scores = [100 * run["accuracy"] for run in runs]
+    return {
+        "name": name,
+        "parameters": runs[0]["parameters"],
+        "network": describe(runs[0]["model"]),
+        "mean": statistics.mean(scores),
+        "deviation": statistics.stdev(scores) if len(scores) > 1 else 0.0,
+        "lowest": min(scores),
+        "highest": max(scores),
+    }
+
+
+def describe(model: dict[str, Any]) -> str:
+    """Such as "Conv5 16, pool 2, Conv5 40, pool 2"."""
+    parts = []
+    for channels, kernel, pool in zip(model["channels"], model["kernels"], model["pools"], strict=True):
+        parts.append(f"Conv{kernel} {channels}" + (f", pool {pool}" if pool > 1 else ""))
+    return ", ".join(parts)
+
+
+def picture(points: list[dict[str, Any]]) -> dict[str, Any]:
+    """Vega-Lite: errors in percent over parameters, both logarithmic, with the range over the seeds."""
+    values = [
+        {
+            "parameters": item["parameters"],
+            "error": 100 - item["mean"],
+            "low": 100 - item["highest"],
+            "high": 100 - item["lowest"],
+            "label": f"{item['mean']:.2f} %",
+        }
+        for item in points
+    ]
+    x = {
+        "field": "parameters",
+        "type": "quantitative",
+        "scale": {"type": "log", "domain": [300, 40000]},
+        "title": "parameters",
+        "axis": {"values": [300, 1000, 3000, 10000, 30000], "format": ",d"},
+    }
+    y = {
+        "type": "quantitative",
+        "scale": {"type": "log"},
+        "title": "errors on the test images (%)",
+        "axis": {"values": [0.5, 0.7, 1, 2, 3, 5]},
+    }
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "title": {"text": "Fewer parameters, more errors: one epoch on MNIST", "fontSize": 15},
+        "width": 560,
+        "height": 320,
+        "data": {"values": values},
+        "layer": [
+            {"mark": {"type": "line", "color": "#8fb4dd"}, "encoding": {"x": x, "y": {**y, "field": "error"}}},
+            {
+                "mark": {"type": "rule", "color": "#1f5fa8"},
+                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 60, "color": "#1f5fa8", "opacity": 1},
+                "encoding": {"x": x, "y": {**y, "field": "error"}},
+            },
+            {
+                "mark": {"type": "text", "align": "left", "dx": 7, "dy": -7, "fontSize": 12},
+                "encoding": {"x": x, "y": {**y, "field": "error"}, "text": {"field": "label"}},
+            },
+        ],
+        "config": {"axis": {"labelFontSize": 12, "titleFontSize": 13}, "view": {"stroke": None}},
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""What a figure was measured on, and the file that keeps it."""
+
+import datetime
+import os
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+from digits.storage import write_text
+
+RESULTS = Path("benchmarks/results")
+
+
+def describe(*packages: str) -> str:
+    """One line: processor, cores, system, versions, day."""
+    versions = ", ".join(f"{package} {metadata.version(package)}" for package in packages)
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{processor()}, {os.cpu_count()} cores; {system}, {versions}; {datetime.date.today():%Y-%m-%d}"
+
+
+def processor() -> str:
+    """Name of the processor as the system states it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def publish(name: str, command: str, body: str, *packages: str) -> None:
+    """Print a result and keep it in benchmarks/results/, with the command and the machine."""
+    text = f"{body}\n\nMeasured by `{command}` on {describe(*packages)}.\n"
+    print(text)
+    write_text(RESULTS / f"{name}.md", text)
