@@ -113,9 +113,9 @@ def describe(hint: Any) -> str:
     if origin is Literal:
         return "one of " + ", ".join(str(choice) for choice in args)
     if origin is tuple:
-        return f"a list, each {describe(args[0])}"
+        return f"a list of one or more, each {describe(args[0])}"
     if origin is dict:
-        return f"a mapping, each {describe(args[1])}"
+        return f"a mapping of one or more, each {describe(args[1])}"
     if origin in (Union, types.UnionType):
         return " or ".join("null" if arg is type(None) else describe(arg) for arg in args)
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
@@ -130,7 +130,7 @@ def _convert(hint: Any, value: object, key: str) -> Any:
         return number
     if origin is tuple and isinstance(value, list) and value:
         return tuple(_convert(args[0], item, f"{key}[{index}]") for index, item in enumerate(value))
-    if origin is dict and isinstance(value, Mapping):
+    if origin is dict and isinstance(value, Mapping) and value:  # empty limits would pass everything
         return {str(name): _convert(args[1], item, f"{key}.{name}") for name, item in value.items()}
     if origin in (Union, types.UnionType):  # only `X | None` is used
         return None if value is None else _convert(args[0], value, key)
@@ -163,5 +163,7 @@ def _scalar(hint: Any, value: object) -> int | float | bool | str | None:
 
 
 def _kind(value: object) -> str:
+    if value in ([], {}):
+        return f"an empty {'list' if isinstance(value, list) else 'mapping'}"
     names = {dict: "a mapping", list: "a list", type(None): "nothing"}
     return names.get(type(value)) or f"{value!r}"

@@ -1,0 +1,64 @@
+import os
+import shutil
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+
+from digits.architecture import ModelParams
+from digits.params import parse
+from digits.recipe import TrainParams
+from tests import synthetic
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was():
+    """Stages pin threads, determinism and environment for their own process, which here is everybody's."""
+    with mock.patch.dict(os.environ):
+        yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """An empty folder with params.yaml, as the working folder."""
+    synthetic.write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Path:
+    """A folder in which all stages after fetch have run, on synthetic images. Do not change it."""
+    from stages import check, evaluate, export, preprocess, train
+
+    folder = tmp_path_factory.mktemp("finished")
+    synthetic.write_params(folder)
+    synthetic.write_archives(folder / "data/raw/MNIST", synthetic.digits(1100, seed=1), synthetic.digits(300, seed=2))
+    with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
+        patch.chdir(folder)
+        for stage in (preprocess, train, export, evaluate, check):
+            stage.main()
+    return folder
+
+
+@pytest.fixture
+def pipeline(finished, tmp_path, monkeypatch):
+    """A copy of the finished folder, as the working folder."""
+    folder = shutil.copytree(finished, tmp_path / "pipeline")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def model_params() -> ModelParams:
+    return parse(ModelParams, synthetic.PARAMS["model"], "model")
+
+
+@pytest.fixture
+def train_params() -> TrainParams:
+    return parse(TrainParams, synthetic.PARAMS["train"], "train")

@@ -1,0 +1,129 @@
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from reporting import verify
+
+STALE = """\
+'data/raw.dvc' didn't change, skipping
+Stage 'preprocess' didn't change, skipping
+Running stage 'train':
+> python -m stages.train
+Running stage 'export':
+> python -m stages.export
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """What dvc and git say, by the first words of the command; to be changed by a test."""
+    words = {"dvc repro": "Data and pipelines are up to date.\n", "dvc data": "{}", "git status": ""}
+    monkeypatch.setattr(verify, "run", lambda *command: words[" ".join(command[:2])])
+    return words
+
+
+def test_fit_repository_passes(answers, capsys):
+    verify.main()
+    assert capsys.readouterr().out == "dvc.lock is current, all it names is in the remote, and both are committed\n"
+
+
+def test_stale_stages_are_named(answers):
+    answers["dvc repro"] = STALE
+    (complaint,) = verify.stale_stages()
+    assert complaint.startswith("dvc.lock is stale: train, export would run; mend it with:\n  dvc repro")
+
+
+def test_missing_objects_are_named(answers):
+    answers["dvc data"] = json.dumps({"not_in_remote": ["models/model.onnx", "data/raw/"]})
+    (complaint,) = verify.missing_objects()
+    assert complaint.startswith("not in the DVC remote: models/model.onnx, data/raw/; mend it with:\n  dvc push")
+
+
+def test_uncommitted_files_are_named_and_many_are_counted(answers):
+    answers["git status"] = "".join(f"?? .dvcstore/{number}\n" for number in range(7))
+    (complaint,) = verify.uncommitted_files()
+    first = ", ".join(f".dvcstore/{number}" for number in range(5))
+    assert complaint.startswith(
+        f"not committed: {first} and 2 more; mend it with:\n  git add dvc.lock results .dvcstore"
+    )
+
+
+def test_all_complaints_come_at_once_and_fail(answers):
+    answers |= {"dvc repro": STALE, "dvc data": '{"not_in_remote": ["a"]}', "git status": " M dvc.lock\n"}
+    with pytest.raises(SystemExit) as caught:
+        verify.main()
+    complaints = str(caught.value)
+    assert [text in complaints for text in ("is stale: train", "remote: a;", "committed: dvc.lock;")] == [True] * 3
+
+
+def test_git_s_own_words_are_understood():
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    for name in ("dvc.lock", "results/a.json", ".dvcstore/files/md5/ab/cd", "notes.txt"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("a")
+    (complaint,) = verify.uncommitted_files()
+    assert complaint.startswith("not committed: .dvcstore/files/md5/ab/cd, dvc.lock, results/a.json; ")
+
+
+def stored(store: Path, content: bytes, suffix: str = "") -> tuple[str, Path]:
+    """An object of DVC's: its name and its file."""
+    name = hashlib.md5(content).hexdigest() + suffix
+    path = store / name[:2] / name[2:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return name, path
+
+
+@pytest.fixture
+def cache():
+    """A cache with an output that is a file and one that is a folder; the files of each, by path of the output."""
+    model, model_file = stored(verify.CACHE, b"model")
+    member, member_file = stored(verify.CACHE, b"archive")
+    listing, listing_file = stored(verify.CACHE, json.dumps([{"md5": member, "relpath": "a.gz"}]).encode(), ".dir")
+    outs = [{"path": "models/model.onnx", "md5": model}, {"path": "data/raw", "md5": listing}]
+    Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"all": {"outs": outs}}}))
+    return {"model": model_file, "member": member_file, "listing": listing_file}
+
+
+def test_whole_objects_are_no_complaint(cache):
+    stored(verify.EMBEDDED, b"model")
+    assert verify.damaged_objects() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "output"), [("model", "models/model.onnx"), ("member", "data/raw"), ("listing", "data/raw")]
+)
+def test_damaged_object_of_the_cache_is_named_with_what_to_remove(cache, name, output):
+    cache[name].write_bytes(b"damaged")
+    (complaint,) = verify.damaged_objects()
+    first, remove, restore = complaint.splitlines()
+    assert first == f"damaged in the DVC cache: {cache[name]}; mend it with:"
+    assert remove == f"  rm -rf {cache[name]} {output}"
+    assert restore == "  git checkout dvc.lock results && dvc pull"
+
+
+def test_damaged_object_of_the_remote_is_restored_from_git(cache):
+    _, path = stored(verify.EMBEDDED, b"model")
+    path.write_bytes(b"damaged")
+    (complaint,) = verify.damaged_objects()
+    assert complaint == f"damaged in the DVC remote: {path}; mend it with:\n  git checkout .dvcstore"
+
+
+def test_output_of_a_command_is_returned():
+    assert verify.run(sys.executable, "-c", "print('said')") == "said\n"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_failing_command_ends_the_program_with_its_words(stream):
+    with pytest.raises(SystemExit, match=r"^error: .*: no repository$"):
+        verify.run(sys.executable, "-c", f"import sys; print('no repository', file=sys.{stream}); sys.exit(1)")

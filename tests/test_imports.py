@@ -1,0 +1,58 @@
+"""Who imports what: torch costs seconds, so only what needs it may bring it along; and arrows point one way."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted(
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+    for package in ("digits", "reporting", "stages")
+    for path in (ROOT / package).glob("*.py")
+)
+NEED_TORCH = {
+    "digits.augmentation",
+    "digits.deskew",
+    "digits.model",
+    "digits.onnx_export",
+    "digits.training",
+    "digits.weights",
+    "stages.export",
+    "stages.fetch",
+}
+HEAVY = ("torch", "torchvision", "dvclive", "dvc", "sklearn", "pandas", "scipy")
+
+
+def loaded(*modules: str) -> set[str]:
+    """Heavy packages that a fresh interpreter has loaded after importing `modules`."""
+    script = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
+    command = [sys.executable, "-c", script, *modules]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(HEAVY) & set(answer.stdout.split())
+
+
+def test_what_need_not_import_torch_does_not():
+    free = [name for name in MODULES if name not in NEED_TORCH]
+    assert {"digits.onnx_model", "digits.scoring", "stages.preprocess", "stages.evaluate", "stages.check"} < set(free)
+    assert loaded(*free) == set()
+
+
+def test_torchvision_is_for_fetch_alone():
+    assert "torchvision" in loaded("stages.fetch")
+    assert loaded(*(name for name in MODULES if name != "stages.fetch")) == {"torch"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_arrows_point_one_way(module):
+    allowed = {"digits": {"digits"}, "stages": {"digits"}, "reporting": {"reporting"}}[module.partition(".")[0]]
+    tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
+    roots = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            roots |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            roots.add(str(node.module).partition(".")[0])
+    assert roots & {"benchmarks", "digits", "reporting", "stages", "tests"} <= allowed
