@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 # For example https://download.pytorch.org/whl/cpu: torch without CUDA, a tenth of the download.
 TORCH_INDEX ?=
+# What `make report` compares the workspace with.
+BASE ?= origin/main
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro pull test test-quick lint verify plots lock clean
+.PHONY: help setup repro pull test test-quick lint verify report plots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -16,7 +18,9 @@ help: ## list the targets
 setup: $(VENV)/installed ## create .venv and install what the pipeline needs
 
 repro: $(VENV)/installed | data/raw ## rebuild what changed, down to the checked model
-	@dvc repro || { status=$$?; test ! -f results/check/verdict.json || python -m reporting.summary; exit $$status; }
+	@mkdir -p timings && touch timings/started
+	@dvc repro || { status=$$?; test ! results/check/verdict.json -nt timings/started || python -m reporting.summary; \
+	  exit $$status; }
 	@python -m reporting.summary
 
 pull: $(VENV)/installed ## restore data, model and results from the DVC remote, without training
@@ -35,6 +39,9 @@ lint: $(VENV)/installed-dev ## style and types
 
 verify: $(VENV)/installed ## is dvc.lock current, and everything it names pushed and committed?
 	python -m reporting.verify
+
+report: $(VENV)/installed ## what differs from BASE (origin/main), for a reviewer: report.md
+	@python -m reporting.report --base '$(subst ','\'',$(BASE))' $(if $(ARTIFACT_URL),--artifact-url '$(subst ','\'',$(ARTIFACT_URL))')
 
 plots: $(VENV)/installed-dev ## render DVC's plots as pictures into dvc_plots/
 	python -m reporting.plots

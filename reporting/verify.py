@@ -21,7 +21,8 @@ COMMIT = "git add dvc.lock results .dvcstore && git commit"
 
 def main() -> None:
     """Exit with the complaints, each with the commands that mend it."""
-    complaints = [*damaged_objects(), *stale_stages(), *missing_objects(), *uncommitted_files()]
+    # What is damaged comes first and alone: the other findings may be nothing but its consequences.
+    complaints = damaged_objects() or [*stale_stages(), *missing_objects(), *uncommitted_files()]
     if complaints:
         sys.exit("\n".join(complaints))
     print("dvc.lock is current, all it names is in the remote, and both are committed")

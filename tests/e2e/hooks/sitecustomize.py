@@ -1,0 +1,24 @@
+"""Read by every Python that starts with this folder on PYTHONPATH: holds one stage in the middle of its work.
+
+The stage HOLD_STAGE stops when a file is about to take the name HOLD_FILE, says so by making HOLD_REACHED, and goes on
+once HOLD_GO_ON is there.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+_replace = os.replace
+
+
+def _hold(source, target, **options):
+    if Path(target).name == os.environ["HOLD_FILE"]:
+        Path(os.environ["HOLD_REACHED"]).touch()
+        while not Path(os.environ["HOLD_GO_ON"]).exists():
+            time.sleep(0.05)
+    _replace(source, target, **options)
+
+
+if sys.orig_argv[1:] == ["-m", f"stages.{os.environ.get('HOLD_STAGE')}"]:
+    os.replace = _hold

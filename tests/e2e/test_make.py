@@ -1,0 +1,111 @@
+"""`make`: the two commands of the README, and what they print."""
+
+import re
+
+import pytest
+
+from tests.e2e.project import BIN, stages_run
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def newcomer(fast, tmp_path_factory):
+    """A fresh clone of a project with the smaller model, with an environment that is installed already."""
+    fast_pushed = fast.copy(tmp_path_factory.mktemp("pushed") / "project")
+    fast_pushed.dvc("push")
+    fast_pushed.commit("pushed")
+    project = fast_pushed.clone(tmp_path_factory.mktemp("newcomer") / "project")
+    provide_environment(project)
+    return project
+
+
+def provide_environment(project):
+    """The environment that runs these tests, with stamps newer than what it is installed from."""
+    stamps = ("installed", "installed-dev")
+    venv = project / ".venv"
+    venv.mkdir()
+    for part in BIN.parent.iterdir():
+        if part.name not in stamps:
+            (venv / part.name).symlink_to(part)
+    for stamp in stamps:
+        (venv / stamp).touch()
+
+
+@pytest.fixture(scope="module")
+def made(newcomer):
+    """What the first `make repro` prints."""
+    return newcomer.run("make", "repro")
+
+
+def test_make_alone_lists_every_target(newcomer):
+    targets = re.findall(r"^([a-z][a-z-]*):", (newcomer / "Makefile").read_text(), re.MULTILINE)
+    listed = dict(re.findall(r"^  make ([a-z-]+) +(\S.*)$", newcomer.run("make"), re.MULTILINE))
+
+    assert list(listed) == targets
+
+
+def test_repro_pulls_the_raw_data_alone_and_trains(made):
+    # Verdict and model card are in Git, and come from the same metrics: there is nothing to check again.
+    assert stages_run(made) == ("preprocess", "train", "export", "evaluate")
+    assert re.findall(r"^A\s+(\S+)$", made, re.MULTILINE) == ["data/raw/"]
+
+
+def test_repro_ends_with_the_results(made):
+    table = made[made.rindex("  test accuracy") :]
+
+    assert re.fullmatch(
+        r"  test accuracy  9\d\.\d\d% \(95 % interval 9\d\.\d\d% to 9\d\.\d\d%\)\n"
+        r"  parameters     [\d,]+\n"
+        r"  training       \d+\.\d s\n"
+        r"  verdict        passed: all \d+ limits kept\n"
+        r"  dvc\.lock       reproduced to the bit\n"
+        r"\n"
+        r"Next: .+\n",
+        table,
+    ), table
+
+
+def test_a_second_repro_runs_and_pulls_nothing(newcomer, made):
+    again = newcomer.run("make", "repro")
+
+    assert "Running stage" not in again
+    assert "dvc pull" not in again
+    assert "reproduced to the bit" in again
+
+
+def test_repro_says_what_you_changed(newcomer, made, tmp_path):
+    project = newcomer.copy(tmp_path / "project")
+    project.set(evaluate__seed=7)
+    output = project.run("make", "repro")
+
+    assert "differs, because of what you changed: evaluate\n" in output
+    project.sh("git checkout dvc.lock results params.yaml && dvc checkout")
+    assert "reproduced to the bit" in project.run("make", "repro")
+
+
+def test_repro_shows_the_verdict_of_a_model_that_fails(newcomer, made, tmp_path):
+    project = newcomer.copy(tmp_path / "project")
+    project.set(check__limits__accuracy__above=0.999)
+    output = project.run("make", "repro", fails=True)
+
+    assert re.search(r"error: 1 of \d+ limits violated \(see results/check/verdict.json\)", output)
+    assert "  verdict        FAILED: accuracy\n" in output
+
+
+def test_repro_shows_no_old_results_for_a_run_that_broke_off(newcomer, made, tmp_path):
+    project = newcomer.copy(tmp_path / "project")
+    project.set(evaluate__seed=-1)
+    output = project.run("make", "repro", fails=True)
+
+    assert "error: params.yaml: evaluate.seed: -1 is out of range" in output
+    assert "test accuracy" not in output
+
+
+def test_pull_restores_everything_without_training(newcomer, made, fast, tmp_path):
+    project = newcomer.clone(tmp_path / "project")
+    provide_environment(project)
+    output = project.run("make", "pull")
+
+    assert "Running stage" not in output
+    assert project.outputs() == fast.outputs()

@@ -1,0 +1,93 @@
+"""The DVC remote: the one inside the repository, and S3 when you outgrow it."""
+
+import http.client
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.project import wait_for
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_bare_pull_brings_all_that_the_lock_names(checkout, tmp_path):
+    project = checkout.clone(tmp_path / "project")
+    output = project.dvc("pull")
+
+    assert "ERROR" not in output
+    assert None not in project.outputs().values()
+    assert project.git("status", "--porcelain") == ""
+    # Hashed by DVC itself, from the files.
+    assert project.repro() == ()
+
+
+@pytest.fixture
+def s3(tmp_path):
+    """Address of an S3 server with an empty bucket."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    server = Path(sys.prefix) / "s3-server/bin/moto_server"
+    with (tmp_path / "s3.log").open("wb") as log:
+        process = subprocess.Popen([server, "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log)
+
+    def request(method, path):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        try:
+            connection.request(method, path)
+            return connection.getresponse().status
+        except ConnectionRefusedError:
+            return None
+        finally:
+            connection.close()
+
+    try:
+        wait_for(lambda: request("GET", "/") == 200 or process.poll() is not None)
+        assert request("PUT", "/bucket") == 200, (tmp_path / "s3.log").read_text()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def use_s3(project, address):
+    project.dvc("remote", "add", "--local", "--default", "s3", "s3://bucket/dvc")
+    project.dvc("remote", "modify", "--local", "s3", "endpointurl", address)
+    project.env = project.env | {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    project.env |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def test_push_to_s3_and_pull_from_it(pulled, checkout, tmp_path, s3):
+    here = pulled.copy(tmp_path / "here")
+    use_s3(here, s3)
+    here.dvc("push")
+
+    there = checkout.clone(tmp_path / "there")
+    shutil.rmtree(there / ".dvcstore")
+    use_s3(there, s3)
+    assert not (there / ".dvc/cache").exists()
+    assert not (there / "data").exists()
+    there.dvc("pull")
+
+    assert there.outputs() == pulled.outputs()
+    # And back into a project that lost its cache and its outputs.
+    shutil.rmtree(here / ".dvc/cache")
+    for folder in ("data", "models", ".dvcstore"):
+        shutil.rmtree(here / folder)
+    here.dvc("pull")
+    assert here.outputs() == pulled.outputs()
+
+
+def test_what_is_pushed_to_s3_is_verified(pulled, tmp_path, s3):
+    project = pulled.copy(tmp_path / "project")
+    use_s3(project, s3)
+    assert "models/model.onnx" in project.dvc("data", "status", "--not-in-remote")
+    assert "not in the DVC remote" in project.run("python", "-m", "reporting.verify", fails=True)
+    project.dvc("push")
+    project.run("python", "-m", "reporting.verify")
+    assert os.listdir(project / ".dvcstore")  # noqa: PTH208
