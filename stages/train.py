@@ -48,7 +48,8 @@ def main() -> None:
             for record in training.fit(model, train, validation, params):
                 live.step = record.step
                 live.log_metric("train/loss", round(record.loss, 6))
-                live.log_metric("train/learning_rate", round(record.learning_rate, 8))
+                # Not under train/: `dvc exp show` would confuse it with the param of that name.
+                live.log_metric("schedule/learning_rate", round(record.learning_rate, 8))
                 if record.validation_accuracy is not None:
                     live.log_metric("validation/accuracy", round(record.validation_accuracy, 6))
                 bar.total = record.steps

@@ -9,10 +9,10 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
-RATE = "params.yaml:train.learning_rate"  # DVCLive writes a metric of the same name
+RATE = "train.learning_rate"
 PLOTS = {
     "results/train/plots/metrics/train/loss.tsv": "loss",
-    "results/train/plots/metrics/train/learning_rate.tsv": "learning_rate",
+    "results/train/plots/metrics/schedule/learning_rate.tsv": "learning_rate",
     "results/train/plots/metrics/validation/accuracy.tsv": "accuracy",
     "results/evaluate/confusion.csv": "actual",
 }

@@ -40,7 +40,7 @@ def test_loss_falls_along_the_epoch(pipeline):
 
 def test_rate_and_validation_accuracy_are_logged(pipeline):
     assert [row["step"] for row in curve("validation/accuracy.tsv")] == ["31", "62"]
-    rates = [float(row["learning_rate"]) for row in curve("train/learning_rate.tsv")]
+    rates = [float(row["learning_rate"]) for row in curve("schedule/learning_rate.tsv")]
     assert max(rates) <= 0.05
     assert rates == sorted(rates, reverse=True)
 
