@@ -4,6 +4,8 @@ python -m reporting.plots [revision ...]      needs the extra `dev`; writes dvc_
 """
 
 import argparse
+import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import vl_convert
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 OUT = Path("dvc_plots")
 SCALE = 2  # pixels a point, so that a picture is sharp on any screen
@@ -44,11 +48,25 @@ def render(plots: dict[str, list[dict[str, Any]]], folder: Path) -> list[Path]:
             stem = Path(name).with_suffix("").as_posix().replace("/", "_") + (f"_{number}" if number else "")
             path = folder / f"{stem}.png"
             if part["type"] == "vega":
-                path.write_bytes(vl_convert.vegalite_to_png(part["content"], scale=SCALE))
+                path.write_bytes(draw(part["content"]))
             else:
                 shutil.copyfile(part["url"], path)
             paths.append(path)
     return paths
+
+
+def draw(specification: dict[str, Any]) -> bytes:
+    """PNG of a Vega-Lite specification with its data.
+
+    The picture notes the specification's MD5 sum, so that a test can tell whether a picture kept in docs/ is current:
+    the pixels themselves depend on a machine's fonts.
+    """
+    note = PngInfo()
+    note.add_text("Source", hashlib.md5(json.dumps(specification).encode(), usedforsecurity=False).hexdigest())
+    picture = io.BytesIO()
+    rendered = vl_convert.vegalite_to_png(specification, scale=SCALE)
+    Image.open(io.BytesIO(rendered)).save(picture, "PNG", pnginfo=note, optimize=True)
+    return picture.getvalue()
 
 
 if __name__ == "__main__":

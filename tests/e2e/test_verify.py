@@ -37,6 +37,14 @@ def test_a_stale_lock_is_refused_and_mended(pulled, tmp_path):
     verify(project)
 
 
+def test_a_stale_lock_is_refused_where_nothing_was_pulled(checkout, tmp_path):
+    project = checkout.clone(tmp_path / "project")
+    project.set(evaluate__seed=5)
+    project.commit()
+
+    assert "dvc.lock is stale: evaluate would run" in verify(project, fails=True)
+
+
 def test_an_object_that_is_not_in_the_remote_is_refused_and_mended(pulled, tmp_path):
     project = pulled.copy(tmp_path / "project")
     project.object("models/model.onnx", ".dvcstore").unlink()

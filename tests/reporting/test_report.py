@@ -1,0 +1,326 @@
+"""The whole report, of a small repository in which DVC never ran."""
+
+import json
+import math
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from markdown_it import MarkdownIt
+
+from digits import errors
+from reporting import lockfile, predictions, report, revisions
+from tests.reporting import history
+from tests.reporting.history import METRICS, PARAMS, altered, limit, wrong
+
+GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+
+
+@pytest.fixture(autouse=True)
+def _repository(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lockfile, "waiting", list)
+    monkeypatch.setattr(predictions, "_ASK_DVC", "raise SystemExit(1)")
+    history.start()
+
+
+def cells(text):
+    """Rows of all tables, each a tuple of the text that a reader sees."""
+    found, row = [], []
+    for token in GITHUB.parse(text):
+        if token.type == "tr_open":
+            row = []
+        elif token.type == "inline":
+            row.append("".join(child.content for child in token.children))
+        elif token.type == "tr_close":
+            found.append(tuple(row))
+    return found
+
+
+def test_nothing_changed():
+    text = report.report("base")
+
+    assert text.startswith("## ✅ The limit is kept\n")
+    assert "**Test accuracy 98.00 % → 98.00 %: the same answer to each of the 1,000 test images.**" in text
+    assert "- **Params:** none differ." in text
+    assert "`dvc.lock` is current: nothing had to be trained or run" in text
+    assert "Stages that differ" not in text
+
+
+def test_a_change_for_the_better():
+    params = altered(PARAMS, train={"learning_rate": 0.1})
+    metrics = altered(METRICS, accuracy=0.998, errors=2, loss=0.01)
+    history.results(params, metrics, predicted=wrong(0, 500), loss=0.4)
+    history.commit()
+    text = report.report("base")
+
+    assert (
+        "**Test accuracy 98.00 % → 99.80 %: better by 1.80 points, more than noise** (of 1,000 images 19 newly right, "
+        "1 newly wrong; McNemar test, p < 0.001)."
+    ) in text
+    assert "- **Params:** `train.learning_rate` `0.2` → `0.1`." in text
+    rows = cells(text)
+    assert ("test accuracy", "98.00 %", "99.80 %", "+1.80 points") in rows
+    assert ("wrong test images", "20", "2", "-18") in rows
+    assert ("✅ accuracy", "0.998", "above 0.95", "0.03") in rows
+    assert ("train.learning_rate", "0.2", "0.1") in rows
+    assert ("train", "train.learning_rate 0.2 → 0.1") in rows
+    assert ("evaluate", "other input: model") in rows
+    assert ("3", "98.00 %", "98.00 %", "0") in rows
+    assert text.count("```mermaid\n") == 2
+    assert "🟧 base, 🟦 head" in text
+    folded = [line.content.strip() for line in GITHUB.parse(text) if line.type == "html_block"]
+    assert sum(block.startswith("<details>") for block in folded) == folded.count("</details>") == 5
+
+
+def test_within_noise_and_the_confusions_that_grew():
+    history.results(metrics=altered(METRICS, accuracy=0.979), predicted=wrong(*range(17), 33, 43, 53, 64))
+    text = report.report("base")
+
+    assert "%: -0.10 points, within noise** (of 1,000 images 3 newly right, 4 newly wrong; McNemar test, p = 1)" in text
+    assert ("3 taken for 4", "2", "5", "+3") in cells(text)
+    assert "<summary>Confusions that grew most (3 taken for 4: +3)</summary>" in text
+
+
+def test_worse_says_worse():
+    history.results(metrics=altered(METRICS, accuracy=0.9), predicted=wrong(*range(100)))
+
+    assert "worse by 8.00 points, more than noise**" in report.report("base")
+
+
+def test_violated_limits_are_reported_and_do_not_fail(monkeypatch, capsys):
+    limits = [limit(value=0.98), limit("parameters", "below", limit=1000, value=1142, margin=-142, passed=False)]
+    history.results(limits=limits)
+    monkeypatch.setattr(sys, "argv", ["report", "--base", "base"])
+    errors.run(report.main)
+    text = Path("report.md").read_text()
+
+    assert capsys.readouterr().out == "report against 'base': report.md\n"
+    assert text.startswith("## ❌ 1 of 2 limits violated: `parameters`\n")
+    assert ("❌ parameters", "1,142", "below 1,000", "-142") in cells(text)
+    assert "failed: `dvc.lock` keeps nothing of a failed stage" in text
+
+
+def test_a_verdict_on_other_figures_is_called_so():
+    history.results(limits=[limit(value=0.97)])
+
+    assert "⚠️ These are not the figures above: `check` has not run since they changed." in report.report("base")
+
+
+def test_stale_and_not_recomputed(monkeypatch):
+    monkeypatch.setattr(lockfile, "waiting", lambda: ["train", "check"])
+    text = report.report("base")
+
+    assert text.startswith("## ⚠️ Out of date: run `dvc repro` first\n")
+    assert "**`dvc.lock` is stale and was not recomputed**: `train`, `check` would run" in text
+
+
+def test_stale_and_recomputed():
+    history.write("params.yaml", yaml.safe_dump(altered(PARAMS, train={"learning_rate": 0.1})))
+    history.commit()
+    history.results(altered(PARAMS, train={"learning_rate": 0.1}))
+    text = report.report("base")
+
+    assert "**`dvc.lock` as committed is stale; recomputed here**: `train`, `evaluate`. The model was trained" in text
+    assert ("train", "train.learning_rate 0.2 → 0.1", "ran: train.learning_rate 0.2 → 0.1") in cells(text)
+
+
+def test_the_very_first_pull_request():
+    history.git("checkout", "--quiet", "--orphan", "empty")
+    history.git("rm", "-r", "--quiet", "--cached", ".")
+    history.git("commit", "--quiet", "--allow-empty", "--message", "nothing yet")
+    text = report.report("empty")
+
+    assert "**Test accuracy 98.00 %** (95 % interval 97.00 % to 99.00 %). **Nothing to compare with**" in text
+    assert "**Params:** the base has none." in text
+    assert ("accuracy", "\N{EN DASH}", "0.98", "new") in cells(text)
+    assert "🟦 head" in text
+    assert "`dvc.lock` is not committed.**" in text
+
+
+def test_before_anything_has_run():
+    for path in ("results", "dvc.lock", "dvc.yaml", "params.yaml"):
+        shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
+    text = report.report("base")
+
+    assert text.startswith("## ⚠️ No verdict: `check` has not run\n")
+    assert "**There are no metrics to report**" in text
+    assert "**There is no `dvc.lock`**" in text
+
+
+def test_new_and_removed_and_unspeakable_metrics():
+    metrics = altered(METRICS, added=1.5, loss=math.nan)
+    del metrics["parameters"]
+    history.results(metrics=metrics)
+    rows = cells(report.report("base"))
+
+    assert ("added", "\N{EN DASH}", "1.5", "new") in rows
+    assert ("parameters", "1,142", "\N{EN DASH}", "removed") in rows
+    assert ("loss", "0.05", "NaN", "\N{EN DASH}") in rows
+
+
+def test_predictions_that_nobody_has():
+    history.results(metrics=altered(METRICS, accuracy=0.97), predicted=wrong(*range(30)))
+    shutil.rmtree(".dvc")
+    text = report.report("base")
+
+    assert "**Test accuracy 98.00 % → 97.00 %.** Whether that is more than noise" in text
+    assert "the predictions of base are neither in the DVC cache nor in its remote" in text
+    assert "Confusions" not in text
+
+
+def test_other_test_images_are_not_compared():
+    history.write(predictions.PATH, history.archive(wrong(1), (history.LABELS + 1) % 10))
+
+    assert "not on the same test images" in report.report("base")
+
+
+def test_other_labels_of_another_number_are_not_compared():
+    history.write(predictions.PATH, history.archive(np.zeros(10), np.zeros(10)))
+    text = report.report("base")
+
+    assert "not on the same test images" in text
+
+
+def test_files_that_cannot_be_read_are_named():
+    history.write(revisions.EVALUATION, "{half")
+    history.write("params.yaml", "a: [")
+    history.write(revisions.LOSS, "step\tloss\n1\tlow\n")
+    text = report.report("base")
+
+    assert "Can't be read, and so is left out: `results/evaluate/metrics.json`, `params.yaml`" in text
+
+
+@pytest.mark.parametrize("verdict", ['{"limits": 1}', '{"limits": [{"metric": "accuracy"}]}', "[]"])
+def test_a_verdict_that_is_none(verdict):
+    history.write(revisions.VERDICT, verdict)
+    text = report.report("base")
+
+    assert text.startswith("## ⚠️ No verdict")
+    assert "left out: `results/check/verdict.json` of the head" in text
+
+
+def test_a_committed_lock_that_is_none():
+    lock = Path("dvc.lock").read_text()
+    history.write("dvc.lock", "stages: [")
+    history.commit()
+    history.write("dvc.lock", lock)
+
+    assert "`dvc.lock` is not committed.**" in report.report("base")
+
+
+def test_a_base_that_went_on():
+    history.git("checkout", "--quiet", "base")
+    history.commit("elsewhere")
+    history.git("checkout", "--quiet", "main")
+
+    assert "- `base` has 1 commit that this branch lacks: the differences include what they changed" in report.report(
+        "base"
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "command"),
+    [
+        ("origin/main", "`git fetch origin main`"),
+        ("nowhere", "`git fetch --all`"),
+        ("--output=x", "`git fetch --all`"),
+        ("o/$(touch x)", "`git fetch o '$(touch x)'`"),
+    ],
+)
+def test_an_unknown_base_is_an_error_that_says_what_to_do(monkeypatch, base, command):
+    monkeypatch.setattr(sys, "argv", ["report", f"--base={base}"])
+    with pytest.raises(SystemExit, match="is not in this repository") as exit_:
+        errors.run(report.main)
+
+    assert command in str(exit_.value)
+    assert not Path("x").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "markdown"),
+    [
+        ("https://example.org/a/1", "[Model, model card and pictures of this run](https://example.org/a/1)"),
+        ("javascript:alert(1)", "pictures: `javascript:alert(1)`"),
+        ("https://example.org/) @me", "pictures: `https://example.org/) @me`"),
+    ],
+)
+def test_artifact(url, markdown):
+    assert markdown in report.report("base", url)
+
+
+HOSTILE = (
+    "`$(touch pwned)`",
+    "a|b|c",
+    "<img src=x onerror=alert(1)></details></table>",
+    "@everyone #1 https://example.org www.example.org",
+    "line\n\n# heading\n| x |",
+    "``` ``` $`x`$ \\| \\",
+    "[x](javascript:y) ![z](http://q)",
+    "_a_ **b** ~~c~~ &lt; :smile: \u202e",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_in_its_cell(text):
+    harmless = structure(written_with("harmless"))
+    markdown = written_with(text)
+
+    assert structure(markdown) == harmless
+    assert not Path("pwned").exists()
+    for token in GITHUB.parse(markdown):
+        for child in token.children or []:
+            if child.type != "code_inline":
+                assert "pwned" not in child.content
+                assert "everyone" not in child.content
+                assert "onerror" not in child.content
+
+
+def written_with(text):
+    """Report in which `text` is a branch (as far as Git allows), param, value, metric, class, stage, file and limit."""
+    params = altered(PARAMS, train={"learning_rate": text, text: 1})
+    metrics = altered(METRICS, **{f"x{text}": 0.5, "word": text})
+    metrics["per_class"] = metrics["per_class"] | {f"x{text}": {"recall": 0.5}}
+    history.results(params, metrics, [limit(f"x{text}", value=0.5, passed=False, relation=text), limit()])
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    lock["stages"][f"x{text}"] = {"cmd": text, "deps": [{"path": text, "md5": "1"}]}
+    history.write("dvc.lock", yaml.safe_dump(lock, sort_keys=False))
+    branch = re.sub(r"[\s~^:?*\[\\\x00-\x1f]|\.\.|@\{", "", f"x{text}").replace("//", "/").strip("/.")
+    history.git("branch", "--force", branch, "base")
+    history.git("checkout", "--quiet", "-B", f"head-{branch}")
+    return report.report(branch)
+
+
+def structure(markdown):
+    """What kinds of elements follow one another, without their text."""
+    kinds = []
+    for token in GITHUB.parse(markdown):
+        kinds.append(token.content.splitlines()[0] if token.type == "html_block" else token.type)
+        kinds += [child.type for child in token.children or []]
+    return kinds
+
+
+def test_the_size_limit_holds_whatever_there_is():
+    params = altered(PARAMS, train={f"{'|`' * 30}{n}": "|`" * 500 for n in range(300)})
+    metrics = altered(METRICS, many={f"{'|`' * 30}{n}": "☃" * 500 for n in range(300)})
+    history.results(params, metrics, [limit("`" * 500 + str(n)) for n in range(300)])
+    text = report.report("base")
+
+    assert len(text.encode()) <= 64_000
+    assert "since a comment has a limited size" in text
+
+
+def test_metrics_of_several_files_and_at_top_level():
+    history.write(
+        "dvc.yaml", yaml.safe_dump({"metrics": ["a.json", "b.yaml"], "stages": {"s": {"metrics": ["a.json"]}}})
+    )
+    history.write("a.json", json.dumps({"same": 1}))
+    history.write("b.yaml", "same: 2\n")
+    text = report.report("base")
+
+    assert text.index("`a.json`\n") < text.index("`b.yaml`\n")
+    assert {("same", "\N{EN DASH}", "1", "new"), ("same", "\N{EN DASH}", "2", "new")} <= set(cells(text))
