@@ -5,6 +5,10 @@ VENV := .venv
 TORCH_INDEX ?=
 # What `make report` compares the workspace with.
 BASE ?= origin/main
+# A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
+# and to hand a variable to a command's environment would expand it too.
+unexport BASE ARTIFACT_URL
+quoted = '$(subst ','\'',$(value $(1)))'
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -32,16 +36,20 @@ test: lint ## set up, then lint, types and all tests
 test-quick: $(VENV)/installed-dev ## unit tests alone
 	python -m pytest -m 'not e2e'
 
-lint: $(VENV)/installed-dev ## style and types
+lint: $(VENV)/installed-dev ## style, types, workflows
 	ruff check .
 	ruff format --check .
 	mypy
+	zizmor --offline --persona pedantic --quiet .github
+	actionlint
+	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 
 verify: $(VENV)/installed ## is dvc.lock current, and everything it names pushed and committed?
 	python -m reporting.verify
 
 report: $(VENV)/installed ## what differs from BASE (origin/main), for a reviewer: report.md
-	@python -m reporting.report --base '$(subst ','\'',$(BASE))' $(if $(ARTIFACT_URL),--artifact-url '$(subst ','\'',$(ARTIFACT_URL))')
+	@python -m reporting.report --base $(call quoted,BASE) $(if $(value ARTIFACT_URL),--artifact-url $(call quoted,ARTIFACT_URL))
 
 plots: $(VENV)/installed-dev ## render DVC's plots as pictures into dvc_plots/
 	python -m reporting.plots

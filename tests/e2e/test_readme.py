@@ -1,0 +1,35 @@
+"""What the README shows is what the project does."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from tests.e2e.project import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.e2e
+def test_the_confusion_matrix_is_that_of_the_committed_model(pulled, tmp_path):
+    project = pulled.copy(tmp_path / "project")
+    project.run("python", "-m", "reporting.plots")
+    drawn = Image.open(project / "dvc_plots/results_evaluate_confusion.png")
+    shown = Image.open(ROOT / "docs/images/confusion.png")
+    assert shown.text["Source"] == drawn.text["Source"], (
+        "make plots, then copy the picture to docs/images/confusion.png"
+    )
+
+
+def test_the_summary_is_that_of_the_committed_model():
+    metrics = json.loads((ROOT / "results/evaluate/metrics.json").read_text())
+    interval = metrics["accuracy_95"]
+    shown = f"{metrics['accuracy']:.2%} (95 % interval {interval['low']:.2%} to {interval['high']:.2%})"
+    assert f"  test accuracy  {shown}\n  parameters     {metrics['parameters']:,}\n" in README
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/results").glob("*.md")), ids=lambda path: path.stem)
+def test_every_measured_table_is_quoted_to_the_letter(path):
+    rows = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("|")]
+    assert rows
+    assert [row for row in rows if row not in README] == []
