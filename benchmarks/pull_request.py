@@ -1,0 +1,72 @@
+"""What a pull request costs after set-up: one that only touches documentation against one that retrains.
+
+python -m benchmarks.pull_request [--rounds 3]
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.machine import publish, table
+from benchmarks.pipeline import clone
+from benchmarks.report import shown
+
+BOUND = 1 / 3  # of the cost of one that retrains, that one of documentation may cost
+# The steps of .github/workflows/ml-pipeline.yml between set-up and upload. Verify may fail: that is what it is for.
+STEPS = (
+    ["dvc", "pull", "--allow-missing"],
+    [sys.executable, "-m", "reporting.verify"],
+    ["dvc", "repro", "evaluate"],
+    ["dvc", "repro", "check"],
+    [sys.executable, "-m", "reporting.plots"],
+    [sys.executable, "-m", "reporting.report", "--base", "origin/HEAD"],
+)
+IDENTITY = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
+
+
+def main() -> None:
+    """Measure both in turns, each in a clone with an empty cache, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds = parser.parse_args().rounds
+    changes = {
+        "documentation": ("README.md", "# MNIST", "# The MNIST"),
+        "retrains": ("params.yaml", "learning_rate: 0.2", "learning_rate: 0.21"),
+    }
+    costs: dict[str, list[float]] = {name: [] for name in changes}
+    for _ in range(rounds):
+        for name, change in changes.items():
+            with tempfile.TemporaryDirectory() as folder:
+                project = clone(Path(folder) / "project")
+                costs[name].append(cpu_seconds(project, *change))
+                print(name, costs[name][-1], flush=True)
+    ratios = [cheap / dear for cheap, dear in zip(costs["documentation"], costs["retrains"], strict=True)]
+    rows = [
+        ["documentation only", shown(costs["documentation"])],
+        ["a param of training, `dvc.lock` stale", shown(costs["retrains"])],
+        [f"ratio (at most {BOUND:.2f})", shown(ratios)],
+    ]
+    body = table(["pull request", "CPU seconds after set-up, median (range)"], rows)
+    body += f"\n\n{rounds} rounds; user and system time of the workflow's steps from pull to report."
+    publish("pull_request", f"python -m benchmarks.pull_request --rounds {rounds}", body, "dvc", "torch")
+
+
+def cpu_seconds(project: Path, file: str, old: str, new: str) -> float:
+    """Commit one change, run the workflow's steps, and add up their user and system time."""
+    path = project / file
+    head, _, tail = path.read_text().rpartition(old)
+    path.write_text(head + new + tail)
+    subprocess.run(["git", *IDENTITY, "commit", "--quiet", "--all", "--message", "change"], cwd=project, check=True)
+    before = os.times()
+    for step in STEPS:
+        quiet = subprocess.DEVNULL
+        subprocess.run(step, cwd=project, check="reporting.verify" not in step, stdout=quiet, stderr=quiet)
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+if __name__ == "__main__":
+    main()
