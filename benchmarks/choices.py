@@ -38,15 +38,21 @@ CHOICES: dict[str, list[str]] = {
 FRONTIER = ("436", "758", "1241", "3192", "fast", "default", "four-convolutions", "24730")
 
 
+def overridden(overrides: list[str], path: Path) -> dict[str, Any]:
+    """Content of a params file with `section.key=value` overrides."""
+    document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for override in overrides:
+        name, _, value = override.partition("=")
+        section, _, key = name.partition(".")
+        document[section][key] = yaml.safe_load(value)
+    return document
+
+
 def params(overrides: list[str], path: Path = Path("params.yaml")) -> tuple[ModelParams, TrainParams]:
     """Sections `model` and `train` of params.yaml with `section.key=value` overrides.
 
     Raises:
         ParamsError: a key or value that params.yaml could not hold either.
     """
-    document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for override in overrides:
-        name, _, value = override.partition("=")
-        section, _, key = name.partition(".")
-        document[section][key] = yaml.safe_load(value)
+    document = overridden(overrides, path)
     return parse(ModelParams, document["model"], "model"), parse(TrainParams, document["train"], "train")

@@ -82,56 +82,83 @@ def point(name: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
 def describe(model: dict[str, Any]) -> str:
     """Such as "Conv5 16, pool 2, Conv5 40, pool 2"."""
     parts = []
-    for channels, kernel, pool in zip(model["channels"], model["kernels"], model["pools"], strict=True):
-        parts.append(f"Conv{kernel} {channels}" + (f", pool {pool}" if pool > 1 else ""))
+    keys = ("channels", "kernels", "paddings", "pools")
+    for channels, kernel, padding, pool in zip(*(model[key] for key in keys), strict=True):
+        padded = f" (pad {padding})" if padding else ""
+        parts.append(f"Conv{kernel} {channels}{padded}" + (f", pool {pool}" if pool > 1 else ""))
     return ", ".join(parts)
 
 
 def picture(points: list[dict[str, Any]]) -> dict[str, Any]:
-    """Vega-Lite: errors in percent over parameters, both logarithmic, with the range over the seeds."""
-    values = [
-        {
-            "parameters": item["parameters"],
-            "error": 100 - item["mean"],
-            "low": 100 - item["highest"],
-            "high": 100 - item["lowest"],
-            "label": f"{item['mean']:.2f} %",
-        }
-        for item in points
-    ]
+    """Vega-Lite: errors in percent over parameters, both logarithmic, with the range over the seeds.
+
+    The line joins the networks that no smaller one beats.
+    """
+    values = []
+    best = 0.0
+    for number, item in enumerate(points):
+        crowded = number > 0 and item["parameters"] < 1.2 * points[number - 1]["parameters"]
+        crowds = number + 1 < len(points) and points[number + 1]["parameters"] < 1.2 * item["parameters"]
+        values.append(
+            {
+                "parameters": item["parameters"],
+                "error": 100 - item["mean"],
+                "low": 100 - item["highest"],
+                "high": 100 - item["lowest"],
+                "label": f"{item['mean']:.2f} %",
+                "place": ("below" if crowded else "left") if crowds else "right",
+                "frontier": item["mean"] > best,
+            }
+        )
+        best = max(best, item["mean"])
     x = {
         "field": "parameters",
         "type": "quantitative",
-        "scale": {"type": "log", "domain": [300, 40000]},
+        "scale": {"type": "log", "domain": [350, 36000], "nice": False},
         "title": "parameters",
-        "axis": {"values": [300, 1000, 3000, 10000, 30000], "format": ",d"},
+        "axis": {"values": [500, 1000, 2000, 5000, 10000, 25000], "format": ",d"},
     }
     y = {
         "type": "quantitative",
-        "scale": {"type": "log"},
+        "scale": {"type": "log", "domain": [0.45, 5], "nice": False},
         "title": "errors on the test images (%)",
         "axis": {"values": [0.5, 0.7, 1, 2, 3, 5]},
     }
+    places: dict[str, dict[str, Any]] = {
+        "right": {"align": "left", "dx": 8, "dy": -8},
+        "left": {"align": "right", "dx": -8, "dy": 12},
+        "below": {"align": "center", "dy": 16},
+    }
+    blue = "#1f5fa8"
+    labels = [
+        {
+            "transform": [{"filter": f"datum.place == '{place}'"}],
+            "mark": {"type": "text", "fontSize": 12, **offset},
+            "encoding": {"x": x, "y": {**y, "field": "error"}, "text": {"field": "label"}},
+        }
+        for place, offset in places.items()
+    ]
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "title": {"text": "Fewer parameters, more errors: one epoch on MNIST", "fontSize": 15},
-        "width": 560,
-        "height": 320,
+        "title": {"text": "More parameters, fewer errors: one epoch on MNIST", "fontSize": 15},
+        "width": 600,
+        "height": 360,
         "data": {"values": values},
         "layer": [
-            {"mark": {"type": "line", "color": "#8fb4dd"}, "encoding": {"x": x, "y": {**y, "field": "error"}}},
             {
-                "mark": {"type": "rule", "color": "#1f5fa8"},
-                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
-            },
-            {
-                "mark": {"type": "point", "filled": True, "size": 60, "color": "#1f5fa8", "opacity": 1},
+                "transform": [{"filter": "datum.frontier"}],
+                "mark": {"type": "line", "color": "#8fb4dd"},
                 "encoding": {"x": x, "y": {**y, "field": "error"}},
             },
             {
-                "mark": {"type": "text", "align": "left", "dx": 7, "dy": -7, "fontSize": 12},
-                "encoding": {"x": x, "y": {**y, "field": "error"}, "text": {"field": "label"}},
+                "mark": {"type": "rule", "color": blue},
+                "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
             },
+            {
+                "mark": {"type": "point", "filled": True, "size": 60, "color": blue, "opacity": 1},
+                "encoding": {"x": x, "y": {**y, "field": "error"}},
+            },
+            *labels,
         ],
         "config": {"axis": {"labelFontSize": 12, "titleFontSize": 13}, "view": {"stroke": None}},
     }

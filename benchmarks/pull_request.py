@@ -11,8 +11,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.machine import publish, table
-from benchmarks.pipeline import clone
-from benchmarks.report import shown
+from benchmarks.pipeline import clone, shown
 
 BOUND = 1 / 3  # of the cost of one that retrains, that one of documentation may cost
 # The steps of .github/workflows/ml-pipeline.yml between set-up and upload. Verify may fail: that is what it is for.

@@ -5,14 +5,13 @@ python -m benchmarks.report [--rounds 7]
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from benchmarks.machine import publish, table
-from benchmarks.pipeline import clone
+from benchmarks.pipeline import clone, shown
 
 BOUND = 4  # times the cost of `dvc exp diff --md`, that the report may cost
 REPORT = [sys.executable, "-m", "reporting.report", "--base", "HEAD~1"]
@@ -70,11 +69,6 @@ def cpu_seconds(folder: Path, command: list[str]) -> float:
     run(folder, *command)
     after = os.times()
     return after.children_user + after.children_system - before.children_user - before.children_system
-
-
-def shown(values: list[float]) -> str:
-    """Median and range."""
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
 
 
 if __name__ == "__main__":

@@ -5,24 +5,27 @@ python -m benchmarks.speed [--rounds 3]
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-import numpy as np
 import torch
+import yaml
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.choices import CHOICES, params
+from benchmarks.choices import CHOICES, overridden
 from benchmarks.machine import publish, table
-from digits import training
+from benchmarks.pipeline import clone
+from digits import weights
 from digits.dataset import labelled
 from digits.model import parameter_count
-from digits.recipe import pin_cpu
 from digits.storage import read_arrays, read_json
-from stages.preprocess import STATISTICS, TRAIN, VALIDATION
+from stages.preprocess import TRAIN
 
 EXAMPLE = "pytorch/examples"
 
@@ -109,21 +112,15 @@ def example_epoch() -> dict[str, float]:
 
 
 def our_epoch(choice: str) -> dict[str, float]:
-    """Seconds of our epoch, with augmentation and the measurements of validation accuracy on the way."""
-    model_params, recipe = params(CHOICES[choice])
-    pin_cpu(recipe)
-    torch.set_num_threads(recipe.threads)
-    train = labelled(read_arrays(TRAIN, "images", "labels"), str(TRAIN))
-    validation = labelled(read_arrays(VALIDATION, "images", "labels"), str(VALIDATION))
-    pixels = read_json(STATISTICS)["train"]
-    model = training.build(
-        model_params, recipe, torch.from_numpy(train.images), pixels["pixel_mean"], pixels["pixel_std"]
-    )
-    started = time.perf_counter()
-    records = list(training.fit(model, train, validation, recipe))
-    seconds = time.perf_counter() - started
-    assert np.isfinite(records[-1].loss)
-    return {"seconds": seconds, "parameters": parameter_count(model)}
+    """Seconds of the pipeline's own epoch: the stage itself, with DVCLive, augmentation and validation on the way."""
+    with tempfile.TemporaryDirectory() as folder:
+        project = clone(Path(folder) / "project")
+        shutil.copytree(TRAIN.parent, project / TRAIN.parent)
+        path = project / "params.yaml"
+        path.write_text(yaml.safe_dump(overridden(CHOICES[choice], path)))
+        subprocess.run([sys.executable, "-m", "stages.train"], cwd=project, check=True, stdout=sys.stderr)
+        model, _ = weights.load(project / "models/model.safetensors")
+        return {"seconds": read_json(project / "timings/train.json")["seconds"], "parameters": parameter_count(model)}
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def split(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndar
         DatasetError: there are not more than `size` examples.
     """
     if size >= len(labels):
-        raise DatasetError(f"can't hold out {size} of {len(labels)} images; lower preprocess.validation_size")
+        raise DatasetError(f"can't hold out {size} of {len(labels)} images: ask for fewer")
     counts = np.bincount(labels)
     exact = counts * (size / len(labels))
     quota = np.floor(exact).astype(int)

@@ -11,8 +11,7 @@ import torch
 
 from digits.dataset import IMAGE_SIZE
 from digits.model import DigitClassifier, Probabilities
-
-INPUT, OUTPUT = "images", "probabilities"
+from digits.onnx_model import INPUT, OUTPUT
 
 
 def to_onnx(model: DigitClassifier, facts: Mapping[str, str]) -> bytes:

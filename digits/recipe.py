@@ -56,7 +56,8 @@ def schedule(params: TrainParams, progress: float) -> float:
 
     Args:
         params: warm-up share and kind of schedule.
-        progress: share of the steps done, 0 to 1.
+        progress: share of the steps done before this one, 0 to 1. With a warm-up the first step changes no weights: it
+            fills the running statistics of normalisation.
     """
     if progress < params.warmup:
         return progress / params.warmup

@@ -16,7 +16,7 @@ TIMES = Path("timings/train.json")
 LOCK = Path("dvc.lock")
 
 NEXT = "Next: look at results/evaluate/worst_mistakes.png, then try `dvc exp run -S train.learning_rate=0.1 evaluate`."
-RESTORE = "restore the committed results with: git checkout dvc.lock results && dvc checkout (or `make pull`)"
+RESTORE = "restore the committed results with: git checkout dvc.lock results && dvc pull"
 
 
 def main() -> None:
@@ -26,7 +26,8 @@ def main() -> None:
     print()
     for name, value in table(metrics, verdict, times):
         print(f"  {name:14s} {value}")
-    print(f"  {'dvc.lock':14s} {reproduced(committed_lock(), LOCK.read_text())}")
+    lock = reproduced(committed_lock(), LOCK.read_text()) if verdict["passed"] else "not updated, because check failed"
+    print(f"  {'dvc.lock':14s} {lock}")
     print(f"\n{NEXT}")
 
 
@@ -64,7 +65,7 @@ def reproduced(committed: str | None, current: str) -> str:
         return f"differs, because of what you changed: {', '.join(changed)}\n  {'':14s} {RESTORE}"
     return (
         "differs, though nothing was changed: this machine computes other last bits (no x86-64 processor with AVX2,\n"
-        f"  {'':14s} a CUDA device, or other library versions than requirements.lock pins)\n  {'':14s} {RESTORE}"
+        f"  {'':14s} a CUDA device, another zlib, or other versions than requirements.lock pins)\n  {'':14s} {RESTORE}"
     )
 
 

@@ -63,7 +63,7 @@ def damaged_objects() -> list[str]:
     complaints = []
     if cached := damaged(CACHE):
         spoilt = [*map(str, cached), *outputs_of({object_name(path) for path in cached})]
-        mend = f"rm -rf {' '.join(spoilt)}\n  git checkout dvc.lock results && dvc pull"
+        mend = f"rm -rf {' '.join(spoilt)} && dvc pull"
         complaints.append(f"damaged in the DVC cache: {', '.join(map(str, cached))}; mend it with:\n  {mend}")
     if stored := damaged(EMBEDDED):
         mend = "git checkout .dvcstore"
@@ -88,7 +88,7 @@ def object_name(path: Path) -> str:
 def outputs_of(names: set[str]) -> list[str]:
     """Outputs that dvc.lock says are made of the objects `names`."""
     stages = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
-    outs = [out for stage in stages.values() for out in stage["outs"]]
+    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
     return [out["path"] for out in outs if names & {out["md5"], *members(out["md5"])}]
 
 
