@@ -118,7 +118,7 @@ def picture(points: list[dict[str, Any]]) -> dict[str, Any]:
         "title": "parameters",
         "axis": {"values": [500, 1000, 2000, 5000, 10000, 25000], "format": ",d"},
     }
-    y = {
+    y: dict[str, Any] = {
         "type": "quantitative",
         "scale": {"type": "log", "domain": [0.45, 5], "nice": False},
         "title": "errors on the test images (%)",
@@ -130,7 +130,7 @@ def picture(points: list[dict[str, Any]]) -> dict[str, Any]:
         "below": {"align": "center", "dy": 16},
     }
     blue = "#1f5fa8"
-    labels = [
+    labels: list[dict[str, Any]] = [
         {
             "transform": [{"filter": f"datum.place == '{place}'"}],
             "mark": {"type": "text", "fontSize": 12, **offset},
