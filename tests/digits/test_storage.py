@@ -64,6 +64,22 @@ def test_failed_write_leaves_what_was_there_and_nothing_else(before):
     assert [path.read_text() for path in Path().iterdir()] == before
 
 
+def test_write_that_fails_without_a_name_is_given_the_file_s():
+    with pytest.raises(OSError, match="full") as caught:
+        run_out_of_space(Path("a/c.txt"))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, "a/c.txt")
+
+
+def test_name_that_an_error_has_already_is_kept():
+    def read_another() -> None:
+        with replacing(Path("c.txt")):
+            Path("none.txt").read_bytes()
+
+    with pytest.raises(FileNotFoundError) as caught:
+        read_another()
+    assert caught.value.filename == "none.txt"
+
+
 def test_old_content_is_there_until_the_new_is_whole():
     write_text(Path("c.txt"), "old")
     with replacing(Path("c.txt")) as temporary:

@@ -95,6 +95,10 @@ class Project:
         """Start `dvc repro`, and stop `stage` just before `file` takes its final name."""
         return Held(self, stage, file, folder, env or {})
 
+    def started(self, folder: Path, env: dict[str, str] | None = None) -> "Running":
+        """Start `dvc repro`, and do not wait for it."""
+        return Running(self, folder, env or {})
+
     def commit(self, message: str = "change") -> None:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", message)
@@ -157,7 +161,39 @@ class Project:
         return self / store / "files/md5" / found[output][:2] / found[output][2:]
 
 
-class Held:
+class Running:
+    """A `dvc repro` that goes on while the test does."""
+
+    def __init__(self, project: Project, folder: Path, env: dict[str, str]) -> None:
+        self.log = folder / "repro.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                ["dvc", "repro"],
+                cwd=project.path,
+                env=project.env | env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Return once `condition` holds; if it never does, end all and show what was printed."""
+        try:
+            wait_for(lambda: condition() or self.process.poll() is not None)
+            assert condition(), self.log.read_text()
+        except BaseException:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """End DVC and the stage at once, as the kernel does when memory runs out."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Held(Running):
     """A `dvc repro` that waits in the middle of a stage."""
 
     def __init__(self, project: Project, stage: str, file: str, folder: Path, env: dict[str, str]) -> None:
@@ -169,29 +205,8 @@ class Held:
             "HOLD_REACHED": str(self.reached),
             "HOLD_GO_ON": str(self.go_on),
         }
-        self.log = folder / "held.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                ["dvc", "repro"],
-                cwd=project.path,
-                env=project.env | env | hold,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        try:
-            wait_for(lambda: self.reached.exists() or self.process.poll() is not None)
-            assert self.reached.exists(), self.log.read_text()
-        except BaseException:
-            self.kill()
-            raise
-
-    def kill(self) -> None:
-        """End DVC and the stage at once, as the kernel does when memory runs out."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        super().__init__(project, folder, env | hold)
+        self.wait_for(self.reached.exists)
 
     def finish(self) -> str:
         """Let the stage go on, and return what was printed."""

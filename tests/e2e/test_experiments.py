@@ -3,12 +3,16 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.e2e.project import ROOT
+
 pytestmark = pytest.mark.e2e
 
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 RATE = "train.learning_rate"
 PLOTS = {
     "results/train/plots/metrics/train/loss.tsv": "loss",
@@ -18,16 +22,25 @@ PLOTS = {
 }
 
 
+def shown_in_readme(heading: str) -> list[str]:
+    """Commands that README.md shows in the first console block below a heading."""
+    section = README.partition(f"\n## {heading}\n")[2]
+    block = re.search(r"^```console\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[1].replace("\\\n", "")
+    return [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+
+
+AT_ONCE, SWEEP, RUN_ALL, SHOW, DIFF, APPLY = shown_in_readme("Experiments")
+
+
 @pytest.fixture(scope="module")
 def lab(fast, tmp_path_factory):
-    """A project in which one experiment was run at once, and two from the queue."""
+    """A project in which the README's experiments were run, one at once and two from the queue, and one more."""
     project = fast.copy(tmp_path_factory.mktemp("lab") / "project")
+    project.sh(AT_ONCE, SWEEP)
     # No check: a failing stage would lose the experiment.
-    project.dvc("exp", "run", "--name", "slower", "-S", "train.learning_rate=0.05", "evaluate")
-    project.git("checkout", "--quiet", ".")
-    project.dvc("exp", "run", "--queue", "--name", "slowest", "-S", "train.learning_rate=1e-5", "evaluate")
-    project.dvc("exp", "run", "--queue", "--name", "wider", "-S", "model.channels=[4, 12]", "evaluate")
-    project.dvc("exp", "run", "--run-all")
+    slowest = ("-S", "train.learning_rate=1e-5", "-S", "model.channels=[4, 12]")
+    project.dvc("exp", "run", "--queue", "--name", "slowest", *slowest, "evaluate")
+    project.sh(RUN_ALL)
     return project
 
 
@@ -38,55 +51,106 @@ def shown(lab):
     return {row["Experiment"] or row["rev"]: row for row in rows}
 
 
-def test_show_lists_every_experiment_with_its_params_and_metrics(shown):
-    assert {"slower", "slowest", "wider"} <= shown.keys()
-    assert float(shown["slower"][RATE]) == 0.05
-    assert shown["wider"]["model.channels"] == "[4, 12]"
-    for name in ("slower", "slowest", "wider"):
-        assert 0 < float(shown[name]["accuracy"]) < 1
+@pytest.fixture(scope="module")
+def experiments(shown):
+    """The same, without workspace and commit."""
+    return {name: row for name, row in shown.items() if name not in ("workspace", "main")}
 
 
-def test_a_rate_with_an_exponent_is_a_number(shown):
+def test_the_readme_s_commands_are_these():
+    assert AT_ONCE.startswith("dvc exp run --name slower -S ")
+    assert SWEEP == "dvc exp run --queue -S 'train.seed=1,2' evaluate"
+    assert RUN_ALL.startswith("dvc exp run --run-all")
+    assert SHOW.startswith("dvc exp show --only-changed --hide-workspace ")
+    assert DIFF.startswith("dvc exp diff main slower")
+    assert APPLY == "dvc exp apply slower"
+
+
+def test_show_lists_every_experiment_with_its_params_and_metrics(experiments):
+    assert {"slower", "slowest"} <= experiments.keys()
+    assert len(experiments) == 4
+    assert float(experiments["slower"][RATE]) == 0.1
+    assert experiments["slowest"]["model.channels"] == "[4, 12]"
+    for row in experiments.values():
+        assert 0 < float(row["accuracy"]) < 1
+
+
+def test_a_sweep_is_one_experiment_for_each_value(experiments):
+    swept = [row for name, row in experiments.items() if name not in ("slower", "slowest")]
+
+    assert sorted(row["train.seed"] for row in swept) == ["1", "2"]
+    assert swept[0]["validation.accuracy"] != swept[1]["validation.accuracy"]
+
+
+def test_a_rate_with_an_exponent_is_a_number(experiments):
     # DVC writes 1e-05, which YAML reads as text. Hardly anything is learned at this rate, so it has been used.
-    assert float(shown["slowest"][RATE]) == 1e-5
-    assert float(shown["slowest"]["accuracy"]) < 0.9
+    assert float(experiments["slowest"][RATE]) == 1e-5
+    assert float(experiments["slowest"]["accuracy"]) < 0.9
 
 
-def test_show_gives_the_same_as_json(lab, shown):
-    experiments = json.loads(lab.dvc("exp", "show", "--json"))[1]["experiments"]
+def test_show_gives_the_same_as_json(lab, experiments):
+    listed = json.loads(lab.dvc("exp", "show", "--json"))[1]["experiments"]
     accuracy = {
         experiment["name"]: experiment["revs"][0]["data"]["metrics"]["results/evaluate/metrics.json"]["data"][
             "accuracy"
         ]
-        for experiment in experiments
+        for experiment in listed
     }
 
-    assert accuracy == {name: float(shown[name]["accuracy"]) for name in ("slower", "slowest", "wider")}
+    assert accuracy == {name: float(row["accuracy"]) for name, row in experiments.items()}
+
+
+def test_the_readme_s_table_shows_what_differs_and_nothing_else(lab, experiments):
+    table = lab.sh(SHOW)
+    heads = next(line.split() for line in table.splitlines() if "Experiment" in line)
+
+    assert {"Experiment", "validation.accuracy", "accuracy", "errors", "train.seed", RATE} <= set(heads)
+    assert not {"Created", "State", "temperature", "train.loss", "train.momentum"} & set(heads)
+    assert "workspace" not in table
+    for name, row in experiments.items():
+        (line,) = (line for line in table.splitlines() if f"[{name}]" in line)
+        assert row["errors"] in line.split()
+
+
+def test_the_readme_s_diff_names_param_and_metrics(lab, shown):
+    rows = [line.split() for line in lab.sh(DIFF).splitlines()]
+
+    assert ["params.yaml", RATE, "0.2", "0.1", "-0.1"] in rows
+    (errors,) = (row[2:] for row in rows if row[:2] == ["results/evaluate/metrics.json", "errors"])
+    before, after = int(shown["main"]["errors"]), int(shown["slower"]["errors"])
+    assert errors == [str(before), str(after), str(after - before)]
 
 
 def test_diff_names_what_was_changed_and_what_came_of_it(lab):
-    changes = json.loads(lab.dvc("exp", "diff", "slower", "wider", "--json"))
+    changes = json.loads(lab.dvc("exp", "diff", "slower", "slowest", "--json"))
 
     assert changes["params"]["params.yaml"].keys() == {"model.channels", "train.learning_rate"}
     assert changes["params"]["params.yaml"]["model.channels"] == {"old": "[4, 8]", "new": "[4, 12]"}
     assert changes["metrics"]["results/evaluate/metrics.json"]["parameters"]["diff"] > 0
 
 
-def test_apply_brings_an_experiment_into_the_workspace(lab, tmp_path):
-    project = lab.copy(tmp_path / "project")
-    project.dvc("exp", "apply", "wider")
+def apply(lab, path):
+    """A copy in whose workspace the experiment of the README takes the commit's place."""
+    project = lab.copy(path)
+    project.git("checkout", "--quiet", ".")
+    assert project.params["train"]["learning_rate"] == 0.2
+    project.sh(APPLY)
+    return project
 
-    assert project.params["model"]["channels"] == [4, 12]
+
+def test_apply_brings_an_experiment_into_the_workspace(lab, tmp_path):
+    project = apply(lab, tmp_path / "project")
+
+    assert project.params["train"]["learning_rate"] == 0.1
     # What the experiment left out, and nothing else.
     assert project.repro() == ("check",)
 
 
 @pytest.fixture(scope="module")
 def commits(lab, tmp_path_factory):
-    """A project with two commits: the smaller model, then the experiment `wider`."""
-    project = lab.copy(tmp_path_factory.mktemp("commits") / "project")
-    project.dvc("exp", "apply", "wider")
-    project.commit("wider")
+    """A project with two commits: the smaller model, then the experiment `slower`."""
+    project = apply(lab, tmp_path_factory.mktemp("commits") / "project")
+    project.commit("slower")
     return project
 
 
@@ -96,7 +160,7 @@ def test_metrics_diff_between_commits(commits):
         json.loads(commits.git("show", f"{revision}:results/evaluate/metrics.json")) for revision in ("HEAD~1", "HEAD")
     )
 
-    for name in ("accuracy", "parameters"):
+    for name in ("accuracy", "errors"):
         assert changed[name]["old"] == before[name]
         assert changed[name]["new"] == after[name]
         assert changed[name]["diff"] == pytest.approx(after[name] - before[name])
@@ -105,7 +169,7 @@ def test_metrics_diff_between_commits(commits):
 def test_params_diff_between_commits(commits):
     changes = json.loads(commits.dvc("params", "diff", "HEAD~1", "HEAD", "--json"))
 
-    assert changes == {"params.yaml": {"model.channels": {"old": "[4, 8]", "new": "[4, 12]"}}}
+    assert changes == {"params.yaml": {"train.learning_rate": {"old": 0.2, "new": 0.1, "diff": -0.1}}}
 
 
 def test_plots_diff_draws_both_commits(commits, tmp_path):

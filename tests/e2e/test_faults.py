@@ -4,18 +4,18 @@ import hashlib
 import os
 import pickle
 import re
-import resource
 import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import STAGES
+from tests.e2e.project import HOOKS, STAGES
 
 pytestmark = pytest.mark.e2e
 
-# The file that each stage is about to finish when it is stopped: neither its first nor its only one, where it has more.
+# The file that each stage is about to finish when it is stopped, its work on it done and the file still without a name:
+# the second of fetch's and preprocess's four, the last output of train, export and check, evaluate's fourth of seven.
 HALFWAY = {
     "fetch": "train-labels-idx1-ubyte.gz",
     "preprocess": "validation.npz",
@@ -64,18 +64,52 @@ def test_a_stage_that_is_killed_halfway_is_made_up_for(project, tmp_path, stage)
     assert not leftovers(project)
 
 
-@pytest.mark.parametrize("stage", ["preprocess", "evaluate"])
+def test_training_that_is_killed_within_the_epoch_is_made_up_for(project, tmp_path):
+    finished, losses = project.outputs(), "results/train/plots/metrics/train/loss.tsv"
+    (project / losses).unlink()  # so that what appears is the new run's: DVCLive writes it in place, row by row
+    project.comment("stages/train.py")
+    lock, undisturbed = (project / "dvc.lock").read_bytes(), expected_lock(project, "stages/train.py")
+
+    def rows():
+        return len((project / losses).read_bytes().splitlines()) - 1 if (project / losses).exists() else 0
+
+    running = project.started(tmp_path)
+    running.wait_for(lambda: rows() > 0)
+    running.kill()
+
+    assert 0 < rows() < len(finished[losses].splitlines()) - 1
+    assert (project / "dvc.lock").read_bytes() == lock
+    models = {f"models/{path.name}": path.read_bytes() for path in (project / "models").iterdir()}
+    assert models == {name: finished[name] for name in models}  # whole, if there
+    assert "models/model.safetensors" not in models
+
+    assert project.repro() == ("train",)
+    assert project.lock == undisturbed
+    assert project.outputs() == finished
+    assert not leftovers(project)
+
+
+# The largest file that the stage may write, and its output that does not fit.
+FULL = {
+    "preprocess": (1_000_000, "data/prepared/train.npz"),
+    "export": (10_000, "models/model.onnx"),
+    "evaluate": (1_000_000, "models/reference.npz"),
+}
+
+
+@pytest.mark.parametrize("stage", FULL)
 def test_a_full_disk_is_named_and_costs_nothing(project, stage):
+    size, file = FULL[stage]
     finished = project.outputs()
     project.comment(f"stages/{stage}.py")
     lock, undisturbed = (project / "dvc.lock").read_bytes(), expected_lock(project, f"stages/{stage}.py")
 
-    # A limit on the size of files stands in for the end of the disk: the same calls fail, at the same places. Each of
-    # these stages writes an array file of more than a megabyte.
-    limit = 1_000_000, 1_000_000
-    output = project.dvc("repro", fails=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    # A limit on the size of the stage's files stands in for the end of the disk: the same calls fail.
+    output = project.dvc("repro", fails=True, env={"PYTHONPATH": str(HOOKS), "LIMIT_FILES": str(size)})
 
-    assert "File too large\n  raise the file-size limit (`ulimit -f`), then run the same command again" in output
+    assert (
+        f"error: {file}: File too large\n  raise the file-size limit (`ulimit -f`), then run the same command again"
+    ) in output
     assert "Traceback" not in output
     assert (project / "dvc.lock").read_bytes() == lock
     assert not leftovers(project)

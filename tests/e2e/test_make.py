@@ -1,5 +1,7 @@
 """`make`: the two commands of the README, and what they print."""
 
+import hashlib
+import json
 import re
 
 import pytest
@@ -91,6 +93,32 @@ def test_repro_shows_the_verdict_of_a_model_that_fails(newcomer, made, tmp_path)
 
     assert re.search(r"error: 1 of \d+ limits violated \(see results/check/verdict.json\)", output)
     assert "  verdict        FAILED: accuracy\n" in output
+    assert "  dvc.lock       not updated, because check failed\n" in output
+    assert "reproduced to the bit" not in output
+    metrics = json.loads(project.dvc("metrics", "show", "--json"))[""]["data"]["results/evaluate/metrics.json"]["data"]
+    assert f"  test accuracy  {metrics['accuracy']:.2%} (" in output
+
+
+def test_the_summary_s_own_words_restore_what_another_machine_computed(newcomer, fast, tmp_path):
+    project = newcomer.clone(tmp_path / "project")
+    project.dvc("pull", "data/raw")
+    committed = (project / "dvc.lock").read_text()
+    # A model with other last bits: in the workspace, in the cache, and in dvc.lock, also as what the next stage read.
+    before, other = project.object("models/model.onnx"), b"other last bits"
+    was, now = before.parent.name + before.name, hashlib.md5(other).hexdigest()
+    (project / "dvc.lock").write_text(committed.replace(was, now))
+    for path in (project / "models/model.onnx", project.object("models/model.onnx")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(other)
+
+    summary = project.run("python", "-m", "reporting.summary")
+    assert "differs, though nothing was changed: this machine computes other last bits" in summary
+    (restore,) = re.findall(r"restore the committed results with: (git .+?)(?: \(or .+\))?$", summary, re.MULTILINE)
+    project.sh(restore)
+
+    assert (project / "dvc.lock").read_text() == committed
+    assert project.outputs() == fast.outputs()
+    assert "reproduced to the bit" in project.run("python", "-m", "reporting.summary")
 
 
 def test_repro_shows_no_old_results_for_a_run_that_broke_off(newcomer, made, tmp_path):
