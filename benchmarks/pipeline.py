@@ -22,7 +22,7 @@ IMPORTS = {
     "fetch": "torchvision.datasets, tqdm, yaml",
     "preprocess": "numpy, yaml",
     "train": "torch, numpy, safetensors.torch, dvclive, tqdm, yaml",
-    "export": "torch, numpy, safetensors.torch, torch.onnx, onnxscript, onnx, onnxruntime, yaml",
+    "export": "torch, numpy, safetensors.torch, torch.export, torch.onnx, onnxscript, onnx, onnxruntime, yaml",
     "evaluate": "numpy, onnxruntime, PIL.Image, PIL.ImageDraw, PIL.ImageFont, yaml",
     "check": "yaml",
 }

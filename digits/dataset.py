@@ -89,11 +89,9 @@ def split(labels: np.ndarray, size: int, seed: int) -> tuple[np.ndarray, np.ndar
 def describe(data: Labelled) -> dict[str, Any]:
     """Number of images, count of each class, mean and standard deviation of the pixels (0 to 255)."""
     # Sums of integers are exact, so the figures do not depend on the order of summation.
-    histogram = np.bincount(data.images.ravel(), minlength=256)
-    values = np.arange(256)
     count = data.images.size
-    mean = float(histogram @ values) / count
-    variance = float(histogram @ values**2) / count - mean**2
+    mean = int(data.images.sum(dtype=np.int64)) / count
+    variance = int(np.square(data.images, dtype=np.uint16).sum(dtype=np.int64)) / count - mean**2
     return {
         "images": len(data.labels),
         "classes": np.bincount(data.labels, minlength=CLASSES).tolist(),

@@ -45,7 +45,7 @@ class EvaluateParams:
 def main() -> None:
     """Run the stage."""
     params = load(EvaluateParams, "evaluate")
-    model = OnnxModel(ONNX)
+    model = OnnxModel(ONNX, threads=2)
     test = labelled(read_arrays(TEST, "images", "labels"), str(TEST))
     probabilities = model.probabilities(test.images)
     predicted = probabilities.argmax(1)
@@ -58,7 +58,7 @@ def main() -> None:
         pictures.worst_mistakes(*test, probabilities).save(temporary, "PNG")
     write_arrays(PREDICTIONS, labels=test.labels, predicted=predicted.astype(np.uint8), probabilities=probabilities)
     derive(test, probabilities, params)
-    write_json(TIMES, latency(model, test.images))
+    write_json(TIMES, latency(OnnxModel(ONNX), test.images))
 
 
 def derive(test: Labelled, probabilities: np.ndarray, params: EvaluateParams) -> None:
