@@ -43,8 +43,8 @@ def pin_cpu(params: TrainParams) -> None:
 
     The number of threads is not read from here by torch: set it with `torch.set_num_threads(params.threads)`.
     """
-    # Threads wait for each other by spinning, some milliseconds by default: beside any other process that makes training
-    # many times slower. Not to spin at all costs half as much again on a quiet machine. This is in between.
+    # Threads wait for each other by spinning, by default for some milliseconds: beside any other process that makes
+    # training many times slower. Not to spin at all costs half as much again on a quiet machine. This is in between.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # CUDA's matrix products are only reproducible with a workspace of fixed size.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
