@@ -46,14 +46,19 @@ def chart(title: str, label: str, curves: Mapping[str, Curve], start: float = 0.
         "xychart-beta",
         f'  title "{title}"',
         f'  x-axis "{unit}" {grid[0] * scale:.0f} --> {scale:.0f}',
-        f'  y-axis "{label}" {low:g} --> {high:g}',
+        f'  y-axis "{label}" {decimal(low)} --> {decimal(high)}',
     ]
-    return "\n".join([*head, *(f"  line [{', '.join(f'{y:.4g}' for y in line)}]" for line in lines.values()), "```"])
+    return "\n".join([*head, *(f"  line [{', '.join(map(decimal, line))}]" for line in lines.values()), "```"])
 
 
 def legend(curves: Mapping[str, Curve]) -> str:
     """What the colours mean: the charts themselves have no room for it."""
     return ", ".join(f"{KEYS[name]} {name}" for name, curve in curves.items() if len(clean(curve)) > 1)
+
+
+def decimal(value: float) -> str:
+    """A number to six significant digits and without an exponent, which Mermaid's grammar does not know."""
+    return np.format_float_positional(value, precision=6, unique=False, fractional=False, trim="-")
 
 
 def clean(curve: Curve) -> np.ndarray:

@@ -63,3 +63,13 @@ def test_bounds_hold_all_values(values):
     assert low <= min(values)
     assert max(values) < high
     assert high - low <= 1.5 * (max(values) - min(values)) + 0.5 * (abs(max(values)) or 1)
+
+
+@pytest.mark.parametrize("scale", [1e-7, 1e-3, 1.0, 1e5, 1e9])
+def test_numbers_of_any_size_are_written_as_mermaid_s_grammar_knows_them(scale):
+    text = mermaid.chart("t", "l", {"base": [(1, 3 * scale), (2, 2 * scale), (3, scale / 3)]})
+    assert text is not None
+    numbers = [number for line in re.findall(r"line \[(.*)\]", text) for number in line.split(", ")]
+    numbers += re.search(r'y-axis "l" (\S+) --> (\S+)', text).groups()
+    assert len(numbers) > 50
+    assert [number for number in numbers if not re.fullmatch(r"[+-]?(\d+(\.\d+)?|\.\d+)", number)] == []
