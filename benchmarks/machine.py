@@ -27,6 +27,12 @@ def processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
+def children_seconds() -> float:
+    """User and system time of all that this process has started and waited for: take the difference of two calls."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown table."""
     lines = [header, ["---"] * len(header), *rows]

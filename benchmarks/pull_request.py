@@ -4,13 +4,12 @@ python -m benchmarks.pull_request [--rounds 3]
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.machine import publish, table
+from benchmarks.machine import children_seconds, publish, table
 from benchmarks.pipeline import clone, shown
 
 BOUND = 1 / 3  # of the cost of one that retrains, that one of documentation may cost
@@ -59,12 +58,11 @@ def cpu_seconds(project: Path, file: str, old: str, new: str) -> float:
     head, _, tail = path.read_text().rpartition(old)
     path.write_text(head + new + tail)
     subprocess.run(["git", *IDENTITY, "commit", "--quiet", "--all", "--message", "change"], cwd=project, check=True)
-    before = os.times()
+    before = children_seconds()
     for step in STEPS:
         quiet = subprocess.DEVNULL
         subprocess.run(step, cwd=project, check="reporting.verify" not in step, stdout=quiet, stderr=quiet)
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    return children_seconds() - before
 
 
 if __name__ == "__main__":

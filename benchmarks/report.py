@@ -4,13 +4,12 @@ python -m benchmarks.report [--rounds 7]
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.machine import publish, table
+from benchmarks.machine import children_seconds, publish, table
 from benchmarks.pipeline import clone, shown
 
 BOUND = 4  # times the cost of `dvc exp diff --md`, that the report may cost
@@ -65,10 +64,9 @@ def run(folder: Path, *command: str) -> None:
 
 def cpu_seconds(folder: Path, command: list[str]) -> float:
     """User and system time of a command and all that it starts."""
-    before = os.times()
+    before = children_seconds()
     run(folder, *command)
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    return children_seconds() - before
 
 
 if __name__ == "__main__":
