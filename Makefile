@@ -78,7 +78,7 @@ $(VENV)/installed: pyproject.toml requirements.lock | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock
-	$(PIP) install --constraint requirements.lock --editable '.[dev,s3]'
+	$(PIP) install --constraint requirements.lock --editable '.[dev,s3,serve]'
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
 	@touch $@

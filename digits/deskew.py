@@ -22,19 +22,18 @@ def deskew(images: Tensor) -> Tensor:
     # Coordinates from the centre, in pixels; floors keep empty and one-row images from dividing by zero.
     y = torch.arange(height, dtype=images.dtype, device=images.device) - (height - 1) / 2
     x = torch.arange(width, dtype=images.dtype, device=images.device) - (width - 1) / 2
-    rows = images.sum(2)
+    rows, along = images.sum(2), images @ x
     mass = rows.sum(1).clamp(min=1.0)
     centre_y = (rows @ y) / mass
-    centre_x = (images.sum(1) @ x) / mass
     variance = (rows @ (y * y)) / mass - centre_y * centre_y
-    covariance = ((images @ x) @ y) / mass - centre_y * centre_x
+    covariance = (along @ y) / mass - centre_y * along.sum(1) / mass
     slant = covariance / variance.clamp(min=1e-2)
 
-    # Where each pixel comes from in its row; one column of zeros on either side stands for all that lies beyond.
-    source = x + slant[:, None, None] * (y[None, :, None] - centre_y[:, None, None]) + (width + 1) / 2
-    source = source.clamp(0, width + 1)
-    left = source.floor().clamp(max=width)
-    share = source - left
-    padded = functional.pad(images, (1, 1))
-    index = left.long()
-    return padded.gather(2, index) * (1 - share) + padded.gather(2, index + 1) * share
+    # A row moves as a whole: by a share of a pixel, which is an interpolation with its neighbour, and by whole pixels.
+    offset = slant[:, None] * (y - centre_y[:, None])
+    whole = offset.floor()
+    padded = functional.pad(images, (2, 2))
+    between = torch.lerp(padded[..., :-1], padded[..., 1:], (offset - whole).unsqueeze(2))
+    # Column 0 and the last one are zero: they stand for all that lies beyond.
+    columns = torch.arange(2, width + 2, device=images.device)
+    return between.gather(2, (columns + whole.long().unsqueeze(2)).clamp(0, width + 2))

@@ -55,7 +55,11 @@ class DigitClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores, float32 (N, 10)."""
-        features = self.blocks(self.normalise(images).unsqueeze(1))
+        return self.scores(self.normalise(images))
+
+    def scores(self, pixels: Tensor) -> Tensor:
+        """Scores, float32 (N, 10), of what `normalise` gave: training prepares whole epochs at once."""
+        features = self.blocks(pixels.unsqueeze(1))
         scores: Tensor = self.classify(features.flatten(1))
         return scores / self.temperature
 

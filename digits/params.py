@@ -16,7 +16,7 @@ import yaml
 
 from digits.errors import PipelineError
 
-SECTIONS = ("data", "preprocess", "model", "train", "evaluate", "check")
+SECTIONS = ("data", "preprocess", "model", "train", "evaluate", "check", "delivery", "monitoring")
 
 Section = TypeVar("Section")
 

@@ -15,7 +15,7 @@ from digits.errors import PipelineError
 from digits.model import DigitClassifier, whitening_filters
 from digits.recipe import TrainParams, schedule
 
-_SCORING_BATCH = 1000
+_PART = 1000  # images at once, where none of them is trained on
 _WHITENING_IMAGES = 2000
 _LOG_EVERY = 20  # steps; more often costs time, and the curve gets no clearer
 
@@ -91,7 +91,8 @@ def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: T
     # Channels last: on a CPU one channel of input is several times quicker that way.
     model.to(device).to(memory_format=torch.channels_last)
     images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).long().to(device)
-    held_out = torch.from_numpy(validation.images).to(device), torch.from_numpy(validation.labels).to(device)
+    held_out = prepare(model, torch.from_numpy(validation.images).to(device))
+    truth = torch.from_numpy(validation.labels).to(device)
     optimizer = make_optimizer(model, params)
     peaks = [group["lr"] for group in optimizer.param_groups]
     generator = torch.Generator().manual_seed(params.seed)
@@ -106,14 +107,16 @@ def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: T
     for step in range(steps):
         if step % batches == 0:
             model.train()
+            # For the whole epoch at once, in parts: a tenth of what it costs batch by batch.
             shifted = random_shift(images, params.shift, generator)
+            pixels = prepare(model, shifted)
             order = torch.randperm(len(images), generator=generator).to(device)
         share = schedule(params, step / steps)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * share
         chosen = order[step % batches * batch : (step % batches + 1) * batch]
         with torch.autocast(device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
-            scores = model(shifted[chosen])
+            scores = model.scores(pixels[chosen])
         loss = functional.cross_entropy(scores.float(), labels[chosen], label_smoothing=params.label_smoothing)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -127,25 +130,35 @@ def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: T
                     f"the loss became {mean} at step {done} of {steps}; "
                     f"lower train.learning_rate ({params.learning_rate:g}) or lengthen train.warmup ({params.warmup:g})"
                 )
-            measured = accuracy(model, *held_out) if done in validate_at else None
+            measured = _share(score(model, held_out), truth) if done in validate_at else None
             yield Record(done, steps, mean, params.learning_rate * share, measured)
             total, since = torch.zeros((), device=device), 0
     model.to("cpu").eval()
 
 
 @torch.no_grad()
-def score(model: DigitClassifier, images: Tensor) -> Tensor:
-    """Scores (N, 10) of images (N, 28, 28), in evaluation mode; the mode is put back."""
+def prepare(model: DigitClassifier, images: Tensor) -> Tensor:
+    """What the first convolution sees, float32 (N, 28, 28), of raw images (N, 28, 28)."""
+    return torch.cat([model.normalise(part) for part in torch.split(images, _PART)])
+
+
+@torch.no_grad()
+def score(model: DigitClassifier, pixels: Tensor) -> Tensor:
+    """Scores (N, 10) of prepared pixels (N, 28, 28), in evaluation mode; the mode is put back."""
     training = model.training
     model.eval()
-    scores = torch.cat([model(part) for part in torch.split(images, _SCORING_BATCH)])
+    scores = torch.cat([model.scores(part) for part in torch.split(pixels, _PART)])
     model.train(training)
     return scores
 
 
 def accuracy(model: DigitClassifier, images: Tensor, labels: Tensor) -> float:
-    """Share of images whose highest score is their label's, 0 to 1."""
-    return (score(model, images).argmax(1) == labels).double().mean().item()
+    """Share of raw images whose highest score is their label's, 0 to 1."""
+    return _share(score(model, prepare(model, images)), labels)
+
+
+def _share(scores: Tensor, labels: Tensor) -> float:
+    return (scores.argmax(1) == labels).double().mean().item()
 
 
 def calibrate(model: DigitClassifier, validation: Labelled) -> float:
@@ -158,7 +171,7 @@ def calibrate(model: DigitClassifier, validation: Labelled) -> float:
         the temperature, between 0.05 and 20.
     """
     model.temperature.fill_(1.0)
-    scores = score(model, torch.from_numpy(validation.images)).double()
+    scores = score(model, prepare(model, torch.from_numpy(validation.images))).double()
     labels = torch.from_numpy(validation.labels).long()
     low, high = math.log(0.05), math.log(20.0)
     golden = (math.sqrt(5) - 1) / 2

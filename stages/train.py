@@ -35,6 +35,8 @@ def main() -> None:
 
     torch.set_num_threads(params.threads)
     torch.use_deterministic_algorithms(True)
+    # Nothing here reads memory before it is written; to fill all of it costs a tenth of the time.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     train = labelled(read_arrays(TRAIN, "images", "labels"), str(TRAIN))
     validation = labelled(read_arrays(VALIDATION, "images", "labels"), str(VALIDATION))
     pixels = read_json(STATISTICS)["train"]
@@ -42,8 +44,8 @@ def main() -> None:
     model = training.build(
         model_params, params, torch.from_numpy(train.images), pixels["pixel_mean"], pixels["pixel_std"]
     )
-    started = time.perf_counter()
     with Live(str(LIVE), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False) as live:
+        started = time.perf_counter()
         with tqdm(unit="step", disable=None) as bar:
             for record in training.fit(model, train, validation, params):
                 live.step = record.step

@@ -15,6 +15,7 @@ from digits.training import (
     calibrate,
     fit,
     make_optimizer,
+    prepare,
     score,
     select_device,
 )
@@ -111,10 +112,10 @@ def test_every_image_is_used_once_an_epoch(model_params, train_params, monkeypat
     params = dataclasses.replace(train_params, shift=0)
     model = build(model_params, params, torch.from_numpy(TRAIN.images), 60.0, 80.0)
     seen = []
-    model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module.training else None)
+    model.blocks.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module.training else None)
     list(fit(model, TRAIN, VALIDATION, params))
     shown = sorted(image.numpy().tobytes() for image in torch.cat(seen))
-    assert shown == sorted(image.tobytes() for image in TRAIN.images)
+    assert shown == sorted(image.numpy().tobytes() for image in prepare(model, torch.from_numpy(TRAIN.images)))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -172,13 +173,13 @@ def test_scores_do_not_depend_on_batches_or_mode(train):
     model, _ = train()
     images = torch.from_numpy(digits(1500).images)
     model.train()
-    scores = score(model, images)
+    scores = score(model, prepare(model, images))
     assert model.training
-    torch.testing.assert_close(scores[1000:], score(model.eval(), images[1000:]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(scores[1000:], score(model.eval(), prepare(model, images[1000:])), atol=1e-5, rtol=1e-5)
 
 
 def cross_entropy(model) -> float:
-    scores = score(model, torch.from_numpy(VALIDATION.images)).double()
+    scores = score(model, prepare(model, torch.from_numpy(VALIDATION.images))).double()
     return functional.cross_entropy(scores, torch.from_numpy(VALIDATION.labels).long()).item()
 
 
@@ -188,11 +189,11 @@ def test_calibration_lowers_the_loss_and_keeps_the_winners(train, factor):
     with torch.no_grad():
         model.classify.weight *= factor
         model.classify.bias *= factor
-    before, winners = cross_entropy(model), score(model, torch.from_numpy(VALIDATION.images)).argmax(1)
+    before, winners = cross_entropy(model), score(model, prepare(model, torch.from_numpy(VALIDATION.images))).argmax(1)
     temperature = calibrate(model, VALIDATION)
     assert model.temperature.item() == pytest.approx(temperature)
     assert cross_entropy(model) < before
-    assert torch.equal(score(model, torch.from_numpy(VALIDATION.images)).argmax(1), winners)
+    assert torch.equal(score(model, prepare(model, torch.from_numpy(VALIDATION.images))).argmax(1), winners)
 
 
 def test_calibrated_temperature_is_the_best(train):
@@ -211,7 +212,7 @@ def test_calibrating_twice_changes_nothing(train):
 
 def test_temperature_stays_within_its_bounds(train):
     model, _ = train()
-    scores = score(model, torch.from_numpy(VALIDATION.images))
+    scores = score(model, prepare(model, torch.from_numpy(VALIDATION.images)))
     right, wrong = (order.numpy().astype(np.uint8) for order in (scores.argmax(1), scores.argmin(1)))
     model.classify.weight.data *= 10
     model.classify.bias.data *= 10

@@ -1,0 +1,1 @@
+"""From an approved model to a running service: registry, release, deployment, the web service and its log."""
