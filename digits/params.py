@@ -16,7 +16,7 @@ import yaml
 
 from digits.errors import PipelineError
 
-SECTIONS = ("data", "preprocess", "model", "train", "evaluate", "check", "delivery", "monitoring")
+SECTIONS = ("data", "preprocess", "model", "train", "evaluate", "check", "delivery")
 
 Section = TypeVar("Section")
 
