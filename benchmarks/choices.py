@@ -31,6 +31,9 @@ CHOICES: dict[str, list[str]] = {
         "model.kernels=[5,3,3,3]",
         "model.paddings=[0,1,0,0]",
         "model.pools=[2,1,2,1]",
+        "train.batch_size=48",
+        "train.learning_rate=0.15",
+        "train.label_smoothing=0.1",
     ],
 }
 
