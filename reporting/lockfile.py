@@ -5,7 +5,7 @@ import subprocess
 from typing import Any
 
 from reporting.markdown import code, listed, pair
-from reporting.revisions import flat
+from reporting.revisions import flat, same
 
 CHECK = "check"
 MEND = "dvc repro && dvc push\ngit add dvc.lock results .dvcstore\ngit commit"
@@ -50,7 +50,7 @@ def _sums(stage: dict[str, Any], part: str) -> dict[str, Any]:
 
 
 def _differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    return [key for key in {**old, **new} if old.get(key) != new.get(key) or (key in old) != (key in new)]
+    return [key for key in {**old, **new} if not same(old.get(key), new.get(key)) or (key in old) != (key in new)]
 
 
 def _params(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
