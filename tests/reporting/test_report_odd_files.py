@@ -169,6 +169,21 @@ def test_another_form_than_dvc_s_or_the_check_s_is_named(told, path, tree):
     assert f"left out: `{path}` of the head" in told({path: dumped(path, tree)})
 
 
+def test_several_are_named_together(told):
+    changes = dict.fromkeys((revisions.EVALUATION, "params.yaml"), b"{half") | {revisions.LOSS: b"step\tloss\n1\tlow\n"}
+    named = f"`{revisions.EVALUATION}`, `params.yaml`, `{revisions.LOSS}`"
+
+    assert f"Can't be read, and so is left out: {named} of the head." in told(changes, of=["head"])
+
+
+def test_without_a_verdict_there_is_none(told):
+    assert told({revisions.VERDICT: b"[]"}).startswith("## ⚠️ No verdict")
+
+
+def test_a_committed_lock_that_is_none(told):
+    assert "`dvc.lock` is not committed.**" in told({"dvc.lock": b"stages: ["}, of=["base"])
+
+
 def test_a_figure_that_is_no_number_is_the_same_as_itself(told):
     metrics = history.altered(history.METRICS, loss=math.nan)
     verdict = {"limits": [history.limit("loss", "below", value=math.nan, margin=math.nan, passed=False)]}
