@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from markdown_it import MarkdownIt
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.install import CHROMIUM, FONTS, LIBRARIES, PACKAGES
+
+if TYPE_CHECKING:  # of the extra `browser`, which not everybody who collects the tests has
+    from playwright.sync_api import Browser, Page
 
 WIDTH = 830  # pixels that a comment has on a desktop
 ARGUMENTS = [
@@ -41,8 +44,10 @@ PAGE = """<!doctype html>
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator["Browser"]:
     """The headless Chromium of `install`, or where there is none for the machine, another one that CHROMIUM names."""
+    from playwright.sync_api import sync_playwright
+
     program, environment = os.environ.get("CHROMIUM"), dict(os.environ)
     if program is None:
         program = str(CHROMIUM)
@@ -53,7 +58,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def show(page: Page, markdown: str, file: Path) -> None:
+def show(page: "Page", markdown: str, file: Path) -> None:
     """Open Markdown as GitHub would show it.
 
     Args:
