@@ -9,7 +9,7 @@ from reporting import mermaid
 from reporting.lockfile import CHECK, Change
 from reporting.markdown import NONE, Detail, code, difference, figure, pair, table
 from reporting.predictions import Predictions
-from reporting.revisions import Snapshot
+from reporting.revisions import Snapshot, same
 
 CONFUSIONS = 8
 
@@ -41,7 +41,7 @@ def changed_params(base: Snapshot, head: Snapshot) -> list[list[str]]:
     rows = []
     for key in {**head.params, **base.params}:
         old, new = base.params.get(key), head.params.get(key)
-        if (key in base.params) != (key in head.params) or old != new or type(old) is not type(new):
+        if (key in base.params) != (key in head.params) or not same(old, new) or type(old) is not type(new):
             texts = pair(old, new)
             rows.append([code(key), texts[0] if key in base.params else NONE, texts[1] if key in head.params else NONE])
     return rows

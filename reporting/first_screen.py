@@ -9,7 +9,7 @@ from digits.significance import Paired, mcnemar
 from reporting.details import changed_params, percent
 from reporting.markdown import code, difference, figure, listed, table
 from reporting.predictions import Predictions
-from reporting.revisions import EVALUATION, Snapshot, git
+from reporting.revisions import EVALUATION, Snapshot, git, same
 
 SIGNIFICANT = 0.05
 KEY_FIGURES = {
@@ -140,6 +140,6 @@ def limits(head: Snapshot) -> str | None:
     if not rows:
         return None
     text = table(["limit", "value", "must be", "margin"], rows)
-    if any(limit["value"] != head.evaluation.get(limit["metric"]) for limit in found):
+    if not all(same(limit["value"], head.evaluation.get(limit["metric"])) for limit in found):
         text += "\n\n⚠️ These are not the figures above: `check` has not run since they changed."
     return text

@@ -4,23 +4,30 @@ import dataclasses
 import subprocess
 from typing import Any
 
+from digits.errors import PipelineError
 from reporting.markdown import code, listed, pair
-from reporting.revisions import flat
+from reporting.revisions import PARAMS, flat, same
 
 CHECK = "check"
-MEND = "dvc repro && dvc push\ngit add dvc.lock results .dvcstore\ngit commit"
+DRY_RUN = ("dvc", "repro", "--dry", "--allow-missing")
+FAILED = "ERROR: failed to reproduce '"
+MEND = "dvc repro && dvc push && git add dvc.lock results .dvcstore && git commit"
+
+
+class DryRunError(PipelineError):
+    """DVC can't tell what it would run."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Change:
     """Why a stage is not what it was. All texts are Markdown."""
 
-    causes: list[str]  # inputs that a person changed
+    causes: dict[str, str]  # inputs that a person changed: plain name, and what to say of it
     upstream: list[str]  # inputs that another stage writes
     outputs: list[str]
 
     def __str__(self) -> str:
-        parts = [listed(self.causes)] if self.causes else []
+        parts = [listed([*self.causes.values()])] if self.causes else []
         parts += [f"other input: {listed(self.upstream)}"] if self.upstream else []
         return "; ".join(parts) or f"the same inputs, another result: {listed(self.outputs)}"
 
@@ -34,12 +41,12 @@ def changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Change]:
         if old == new:
             continue
         if old is None or new is None:
-            result[name] = Change(["new stage" if old is None else "stage removed"], [], [])
+            result[name] = Change({name: "new stage" if old is None else "stage removed"}, [], [])
             continue
         inputs = _differing(_sums(old, "deps"), _sums(new, "deps"))
-        causes = [] if old.get("cmd") == new.get("cmd") else ["its command"]
-        causes += _params(flat(old.get("params") or {}), flat(new.get("params") or {}))
-        causes += [code(path) for path in inputs if path not in made]
+        causes = {} if old.get("cmd") == new.get("cmd") else {"cmd": "its command"}
+        causes |= _params(flat(old.get("params", {})), flat(new.get("params", {})))
+        causes |= {path: code(path) for path in inputs if path not in made}
         outputs = [code(path) for path in _differing(_sums(old, "outs"), _sums(new, "outs"))]
         result[name] = Change(causes, [code(path) for path in inputs if path in made], outputs)
     return {name: change for name, change in result.items() if change.causes or change.upstream or change.outputs}
@@ -50,29 +57,44 @@ def _sums(stage: dict[str, Any], part: str) -> dict[str, Any]:
 
 
 def _differing(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    return [key for key in {**old, **new} if old.get(key) != new.get(key) or (key in old) != (key in new)]
+    return [key for key in {**old, **new} if not same(old.get(key), new.get(key)) or (key in old) != (key in new)]
 
 
-def _params(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    # The first part of a key is the name of its file.
-    texts = []
+def _params(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
+    texts = {}
     for key in _differing(old, new):
-        name = code(key.removeprefix("params.yaml."))
+        name = key.removeprefix(f"{PARAMS}.")  # the first part of a key is the name of its file
         base, head = pair(old.get(key), new.get(key))
-        texts.append(f"{name} {base} → {head}" if key in old and key in new else name)
+        texts[name] = f"{code(name)} {base} → {head}" if key in old and key in new else code(name)
     return texts
 
 
 def waiting() -> list[str] | None:
     """Stages that `dvc repro` would run now, or None where DVC can't tell. The report's only call of DVC."""
-    command = ["dvc", "repro", "--dry", "--allow-missing"]
     try:
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    except OSError:
+        return dry_run()
+    except DryRunError:
         return None
-    stages = [line.split("'")[1] for line in answer.stdout.splitlines() if line.startswith("Running stage '")]
-    # It also fails where a stage would need the output of an earlier one, which a dry run does not write.
-    return stages if stages or answer.returncode == 0 else None
+
+
+def dry_run() -> list[str]:
+    """Stages that `dvc repro` would run now. It exits with 0 even then, so its words have to tell.
+
+    It fails at the first of them where the files that this one reads are not there: not pulled, or written by an
+    earlier one, which a dry run does not do.
+
+    Raises:
+        DryRunError: it fails for another reason. Its text is DVC's.
+    """
+    try:
+        answer = subprocess.run(DRY_RUN, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise DryRunError(str(error)) from error
+    lines = (answer.stdout + answer.stderr).splitlines()
+    stages = [line.split("'")[1] for line in lines if line.startswith(("Running stage '", FAILED))]
+    if answer.returncode and not stages:
+        raise DryRunError(f"{' '.join(DRY_RUN)}: {answer.stderr.strip() or answer.stdout.strip()}")
+    return list(dict.fromkeys(stages))
 
 
 def state(recorded: dict[str, Any], current: dict[str, Any], waiting: list[str] | None, *, violated: bool) -> str:
@@ -119,4 +141,4 @@ def state(recorded: dict[str, Any], current: dict[str, Any], waiting: list[str] 
 
 def _mend() -> str:
     # Indented, since it stands in an item of a list.
-    return "\n".join(["", "  ```sh", *(f"  {line}" for line in MEND.splitlines()), "  ```"])
+    return f"\n  ```sh\n  {MEND}\n  ```"

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import yaml
 
+from digits import errors
+from reporting import lockfile
+
 CACHE = Path(".dvc/cache/files/md5")
 EMBEDDED = Path(".dvcstore/files/md5")
 
-REPRO = "dvc repro && dvc push && git add dvc.lock results .dvcstore && git commit"
 PUSH = "dvc push && git add .dvcstore && git commit"
 COMMIT = "git add dvc.lock results .dvcstore && git commit"
 
@@ -28,25 +30,18 @@ def main() -> None:
     print("dvc.lock is current, all it names is in the remote, and both are committed")
 
 
-def run(*command: str, despite: str | None = None) -> str:
-    """Output of a command; its error ends the program, unless it holds the words `despite`: then it is output, too."""
+def run(*command: str) -> str:
+    """Output of a command; its error ends the program."""
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if despite and despite in answer.stderr:
-        return answer.stdout + answer.stderr
     if answer.returncode:
         sys.exit(f"error: {' '.join(command)}: {answer.stderr.strip() or answer.stdout.strip()}")
     return answer.stdout
 
 
 def stale_stages() -> list[str]:
-    """Stages that `dvc repro` would run. A dry run exits with 0 even then, so its words have to tell.
-
-    It fails at the first of them where the files that this one reads have not been pulled.
-    """
-    failed = "ERROR: failed to reproduce '"
-    output = run("dvc", "repro", "--dry", "--allow-missing", despite=failed)
-    stages = [line.split("'")[1] for line in output.splitlines() if line.startswith(("Running stage '", failed))]
-    return [f"dvc.lock is stale: {', '.join(stages)} would run; mend it with:\n  {REPRO}"] if stages else []
+    """Stages that `dvc repro` would run."""
+    stages = lockfile.dry_run()
+    return [f"dvc.lock is stale: {', '.join(stages)} would run; mend it with:\n  {lockfile.MEND}"] if stages else []
 
 
 def missing_objects() -> list[str]:
@@ -112,4 +107,4 @@ def uncommitted_files() -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    errors.run(main)

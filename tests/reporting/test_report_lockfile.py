@@ -88,7 +88,7 @@ def test_state(recorded, current, waiting, said):
     state = lockfile.state(recorded, current, waiting, violated=False)
 
     assert said in state
-    assert ("Mend it with:\n\n  ```sh\n  dvc repro && dvc push\n" in state) == ("**" in said and current != {})
+    assert (f"Mend it with:\n\n  ```sh\n  {lockfile.MEND}\n  ```" in state) == ("**" in said and current != {})
 
 
 def test_violated_limits_come_before_mending():
@@ -97,22 +97,44 @@ def test_violated_limits_come_before_mending():
     assert "Once the limits are kept, mend it with:\n" in state
 
 
+STALE = """\
+Stage 'preprocess' didn't change, skipping
+Running stage 'train':
+> python -m stages.train
+Running stage 'check':
+> python -m stages.check
+"""
+
+
 @pytest.mark.parametrize(
-    ("output", "code", "stages"),
+    ("output", "error", "stages"),
     [
-        ("Stage 'fetch' didn't change\nRunning stage 'train':\n> x\nRunning stage 'check':\n", 0, ["train", "check"]),
-        ("Running stage 'train':\nERROR: no such file\n", 255, ["train"]),
-        ("Data and pipelines are up to date.\n", 0, []),
-        ("ERROR: unable to acquire lock\n", 255, None),
+        (STALE, "", ["train", "check"]),
+        # Nothing has been pulled: a stage that would run can't read its inputs.
+        ("Stage 'fetch' didn't change\n", "ERROR: failed to reproduce 'train': [Errno 2] no such file\n", ["train"]),
+        (STALE, "ERROR: failed to reproduce 'check': output 'a' does not exist\n", ["train", "check"]),
+        ("Data and pipelines are up to date.\n", "", []),
     ],
 )
-def test_what_dvc_would_run(monkeypatch, output, code, stages):
-    monkeypatch.setattr(
-        subprocess, "run", lambda command, **options: subprocess.CompletedProcess(command, code, stdout=output)
-    )
-    assert lockfile.waiting() == stages
+def test_what_dvc_would_run(monkeypatch, output, error, stages):
+    answer = subprocess.CompletedProcess(lockfile.DRY_RUN, 255 if error else 0, stdout=output, stderr=error)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
+
+    assert lockfile.dry_run() == lockfile.waiting() == stages
+
+
+def test_dvc_s_own_words_say_why_it_can_t_tell(monkeypatch):
+    answer = subprocess.CompletedProcess(lockfile.DRY_RUN, 255, stdout="", stderr="ERROR: unable to acquire lock\n")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: answer)
+
+    with pytest.raises(lockfile.DryRunError, match="allow-missing: ERROR: unable to acquire lock"):
+        lockfile.dry_run()
+    assert lockfile.waiting() is None
 
 
 def test_without_dvc_nobody_knows(monkeypatch):
     monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(lockfile.DryRunError, match="dvc"):
+        lockfile.dry_run()
     assert lockfile.waiting() is None
