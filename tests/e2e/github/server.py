@@ -59,11 +59,13 @@ class Server:
     def artifact(self, name: str) -> Path:
         return self.record / "artifacts" / name
 
-    def pull_request(self, source: str = REPOSITORY, author: str = "colleague", **options: Any) -> Run:
-        """Run what a pull request of the current branch to main sets off."""
+    def pull_request(
+        self, source: str = REPOSITORY, author: str = "colleague", base: str = "main", **options: Any
+    ) -> Run:
+        """Run what a pull request of the current branch to the branch `base` sets off."""
         head = {"sha": self.commit(), "ref": self.branch(), "repo": {"full_name": source}}
-        base = {"sha": self.commit("main"), "ref": "main", "repo": {"full_name": REPOSITORY}}
-        event = {"pull_request": {"number": NUMBER, "head": head, "base": base, "user": {"login": author}}}
+        target = {"sha": self.commit(base), "ref": base, "repo": {"full_name": REPOSITORY}}
+        event = {"pull_request": {"number": NUMBER, "head": head, "base": target, "user": {"login": author}}}
         may_write = source == REPOSITORY and author != "dependabot[bot]"
         return self.run("ml-pipeline", "pull_request", event, may_write=may_write, **{"job": "pipeline"} | options)
 
