@@ -6,11 +6,11 @@ from typing import Any
 
 from digits.errors import PipelineError
 from reporting.markdown import code, listed, pair
+from reporting.repro import Repro, parse
 from reporting.revisions import PARAMS, flat, same
 
 CHECK = "check"
 DRY_RUN = ("dvc", "repro", "--dry", "--allow-missing")
-FAILED = "ERROR: failed to reproduce '"
 MEND = "dvc repro && dvc push && git add dvc.lock results .dvcstore && git commit"
 
 
@@ -90,53 +90,101 @@ def dry_run() -> list[str]:
         answer = subprocess.run(DRY_RUN, capture_output=True, text=True, check=False)
     except OSError as error:
         raise DryRunError(str(error)) from error
-    lines = (answer.stdout + answer.stderr).splitlines()
-    stages = [line.split("'")[1] for line in lines if line.startswith(("Running stage '", FAILED))]
+    did = parse(answer.stdout + answer.stderr)
+    stages = list(dict.fromkeys([*did.ran, *did.failed]))
     if answer.returncode and not stages:
         raise DryRunError(f"{' '.join(DRY_RUN)}: {answer.stderr.strip() or answer.stdout.strip()}")
-    return list(dict.fromkeys(stages))
+    return stages
 
 
-def state(recorded: dict[str, Any], current: dict[str, Any], waiting: list[str] | None, *, violated: bool) -> str:
+def state(
+    recorded: dict[str, Any],
+    current: dict[str, Any],
+    waiting: list[str] | None,
+    *,
+    did: Repro | None = None,
+    failed: bool = False,
+    told: bool = False,
+) -> str:
     """Say in Markdown whether dvc.lock is current, whether anything was trained, and what mends it if need be.
 
     Args:
         recorded: stages of dvc.lock as committed.
         current: the same as it is in the workspace.
         waiting: what `dvc repro` would run now; None where that is unknown.
-        violated: `check` failed, so that `dvc repro` can't end well before the limits are kept.
+        did: what `dvc repro` did since the workspace was as committed; None where nobody noted it down.
+        failed: `check` failed, so that `dvc repro` can't end well before the limits are kept.
+        told: what mends it is said elsewhere.
     """
     if not current:
         return "⚠️ **There is no `dvc.lock`**: nothing has been run yet. `dvc repro` writes it."
-    mend = ("Once the limits are kept, mend it with" if violated else "Mend it with") + f":\n{_mend()}"
-    ran = changes(recorded, current)
-    names = listed([code(name) for name in ran], 10)
+    mend = ("Once the limits are kept, mend it with" if failed else "Mend it with") + f":\n{_mend()}"
+    mend = "" if told else f" {mend}"
     if waiting:
-        would = listed([code(name) for name in waiting], 10)
         return (
-            f"⚠️ **`dvc.lock` is stale and was not recomputed**: {would} would run, and what depends on "
-            f"it. The figures below are those of the last run. {mend}"
+            f"⚠️ **`dvc.lock` is stale and was not recomputed**: {_names(waiting)} would run, and what depends on "
+            f"it. The figures below are those of the last run.{mend}"
         )
+    changed = changes(recorded, current)
     doubt = " DVC could not say whether anything is left to run." if waiting is None else ""
-    trained = "The model was trained anew." if "train" in ran else "Nothing was trained."
+    trained = "The model was trained anew." if "train" in (did.ran if did else changed) else "Nothing was trained."
     if not recorded:
-        return f"⚠️ **`dvc.lock` is not committed.** {trained}{doubt} {mend}"
-    if any(change.causes or change.upstream for change in ran.values()):
+        return f"⚠️ **`dvc.lock` is not committed.** {trained}{doubt}{mend}"
+    if any(change.causes or change.upstream for change in changed.values()):
         return (
-            f"⚠️ **`dvc.lock` as committed is stale; recomputed here**: {names}. {trained} The figures below are the "
-            f"new ones.{doubt} {mend}"
+            f"⚠️ **`dvc.lock` as committed is stale; {_done(did, list(changed))}. {trained} The figures below are the "
+            f"new ones.{doubt}{mend}"
         )
-    if ran:
+    if changed:
         return (
-            f"⚠️ **The same inputs gave other results here**: {names}. This machine computes other last bits (no x86-64 "
-            f"processor with AVX2, CUDA, or other versions than `requirements.lock` pins), or the committed "
-            f"`dvc.lock` was not written by `dvc repro`.{doubt} {mend}"
+            f"⚠️ **The same inputs gave other results here**: {_names(list(changed))}. This machine computes other last "
+            f"bits (no x86-64 processor with AVX2, CUDA, or other versions than `requirements.lock` pins), or the "
+            f"committed `dvc.lock` was not written by `dvc repro`.{doubt}{mend}"
         )
-    return (
-        f"`dvc.lock` is as committed.{doubt}"
-        if doubt
-        else "`dvc.lock` is current: nothing had to be trained or run; all results are as committed."
-    )
+    again = [name for name in did.ran if name not in did.failed] if did else []
+    if again:
+        return (
+            f"⚠️ **Not all that `dvc.lock` names could be restored; run again here, with the same results**: "
+            f"{_names(again)}. {trained}{doubt}{mend}"
+        )
+    if failed:
+        rest = f" {trained}" if did else ""
+        return f"`dvc.lock` is as committed, and holds nothing of `check`, which failed.{rest}{doubt}"
+    if doubt:
+        return f"`dvc.lock` is as committed.{doubt}"
+    nothing = "nothing had to be trained or run" if did else "`dvc repro` has nothing to run"
+    return f"`dvc.lock` is current: {nothing}; all results are as committed."
+
+
+def in_this_run(changed: dict[str, Change], did: Repro | None, *, failed: bool) -> dict[str, str]:
+    """What happened to each stage since the commit, in Markdown; stages that are as committed are left out.
+
+    Args:
+        changed: stages that dvc.lock says something else about than the commit's.
+        did: what `dvc repro` did, or None where nobody noted it down: then what differs must have run.
+        failed: `check` failed.
+    """
+    texts = {name: f"ran: {change}" for name, change in changed.items()}
+    if did:
+        texts |= {name: f"from DVC's cache: {changed[name]}" for name in did.restored if name in changed}
+        texts |= {name: "ran: the same inputs, the same result" for name in did.ran if name not in changed}
+    if failed:
+        texts[CHECK] = "failed: `dvc.lock` keeps nothing of a failed stage"
+    return texts
+
+
+def _done(did: Repro | None, changed: list[str]) -> str:
+    """How dvc.lock was brought up to date. It ends the words in bold that it is put behind."""
+    restored = [name for name in did.restored if name in changed] if did else []
+    ran = did.ran if did else changed
+    if restored and not ran:
+        return f"restored here from DVC's cache**: {_names(restored)}"
+    end = f"; restored from DVC's cache: {_names(restored)}" if restored else ""
+    return f"recomputed here**: {_names(ran or changed)}{end}"
+
+
+def _names(stages: list[str]) -> str:
+    return listed([code(name) for name in stages], 10)
 
 
 def _mend() -> str:

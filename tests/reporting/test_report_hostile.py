@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from digits import errors
-from reporting import report
+from reporting import report, repro
 from tests.reporting import history
 from tests.reporting.github import GITHUB, structure
 from tests.reporting.history import METRICS, PARAMS, altered, limit
@@ -54,7 +54,8 @@ def written_with(text):
     branch = re.sub(r"[\s~^:?*\[\\\x00-\x1f]|\.\.|@\{", "", f"x{text}").replace("//", "/").strip("/.")
     history.git("branch", "--force", branch, "base")
     history.git("checkout", "--quiet", "-B", f"head-{branch}")
-    return report.report(branch)
+    said = f"{text}\n```\n  {text}\n- {text}\n\n# {text}"
+    return report.report(branch, did=repro.Repro([f"x{text}", text], [text], []), said=said)
 
 
 def test_the_size_limit_holds_whatever_there_is():

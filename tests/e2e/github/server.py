@@ -60,13 +60,18 @@ class Server:
         return self.record / "artifacts" / name
 
     def pull_request(
-        self, source: str = REPOSITORY, author: str = "colleague", actor: str | None = None, **options: Any
+        self,
+        source: str = REPOSITORY,
+        author: str = "colleague",
+        actor: str | None = None,
+        base: str = "main",
+        **options: Any,
     ) -> Run:
-        """Run what a pull request of the current branch to main sets off; `actor` pushed, if not its author."""
+        """Run what a pull request of the current branch to `base` sets off; `actor` pushed, if not its author."""
         actor = actor or author
         head = {"sha": self.commit(), "ref": self.branch(), "repo": {"full_name": source}}
-        base = {"sha": self.commit("main"), "ref": "main", "repo": {"full_name": REPOSITORY}}
-        event = {"pull_request": {"number": NUMBER, "head": head, "base": base, "user": {"login": author}}}
+        target = {"sha": self.commit(base), "ref": base, "repo": {"full_name": REPOSITORY}}
+        event = {"pull_request": {"number": NUMBER, "head": head, "base": target, "user": {"login": author}}}
         may_write = source == REPOSITORY and actor != "dependabot[bot]"
         options = {"job": "pipeline", "actor": actor, "may_write": may_write} | options
         return self.run("ml-pipeline", "pull_request", event, **options)
