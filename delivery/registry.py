@@ -1,37 +1,25 @@
-"""Which versions there are, and which of them runs where: what the GTO tags of a repository say.
-
-    mnist@v0.1.0          registers a version, mnist@v0.1.0! withdraws it
-    mnist#staging#3       assigns the version of its commit to a stage, mnist#staging!#4 takes it out
+"""Which versions there are, and which of them is in which stage: what the GTO tags of a repository say.
 
 GTO writes the tags (release.py, promote.py). They are read here by Git alone: in milliseconds, and from repositories
-that are not on this machine. The rules are GTO's; of tags of the same second, the one with the higher number is later.
+that are not on this machine.
 """
 
 import dataclasses
-import functools
 import re
 from datetime import datetime
 from pathlib import Path
 
-from delivery import git
+from delivery import git, gto_tags
 from digits.errors import PipelineError
-
-_NUMBERS = r"(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)"
-_VERSION = re.compile(rf"v{_NUMBERS}(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
-_STAGE = r"[a-zA-Z0-9](?:[a-zA-Z0-9-/_]*[a-zA-Z0-9])?"
-_TAG = re.compile(
-    rf"(?:@(?:(?P<version>{_VERSION.pattern})|(?P<retired>deprecated))|#(?P<stage>{_STAGE}))(?P<cancel>!?)(?:#(?P<number>\d+))?"
-)
 
 
 class RegistryError(PipelineError):
     """The tags contradict each other, or don't have what was asked for."""
 
 
-@functools.total_ordering
 @dataclasses.dataclass(frozen=True)
 class Version:
-    """A registered version of the artifact. Versions are in the order of their numbers."""
+    """A registered version of the artifact."""
 
     name: str  # v0.1.0
     commit: str  # 40 hexadecimal digits
@@ -46,21 +34,14 @@ class Version:
         major, minor, patch = re.split(r"[-+]", self.name[1:])[0].split(".")
         return int(major), int(minor), int(patch)
 
-    def __lt__(self, other: "Version") -> bool:
-        return self._order < other._order
-
-    @property
-    def _order(self) -> tuple[tuple[int, int, int], bool, str]:
-        return self.numbers, "-" not in self.name, self.name  # v1.0.0-rc comes before v1.0.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Assignment:
-    """A version that was put into a stage."""
+    """What was put into a stage."""
 
     stage: str
     commit: str
-    version: Version | None  # None: no version is registered at this commit
+    version: Version | None  # None: none is registered at this commit
     tag: str
     when: datetime  # in UTC
     by: str
@@ -74,12 +55,9 @@ class Registry:
     artifact: str
     versions: list[Version]  # that can be used, the lowest first
     withdrawn: list[Version]
-    events: dict[str, list[tuple[Assignment, bool]]]  # by stage, the oldest first; False: taken out
-    retired: bool  # the whole artifact
-
-    def history(self, stage: str) -> list[Assignment]:
-        """What was assigned to a stage, the oldest first."""
-        return [assignment for assignment, put in self.events.get(stage, []) if put]
+    history: dict[str, list[Assignment]]  # by stage, the oldest first
+    states: dict[str, list[str]]  # by stage: commits that it had, the current one last; empty for an empty stage
+    taken_out: dict[str, set[str]]  # by stage: commits that somebody took out by hand
 
     def find(self, name: str) -> Version:
         """A version by its name.
@@ -91,10 +69,10 @@ class Registry:
             if version.name == name:
                 return version
         known = ", ".join(version.name for version in reversed(self.versions)) or "none"
-        gone = " (withdrawn)" if name in [version.name for version in self.withdrawn] else ""
+        gone = ", which was withdrawn" if any(version.name == name for version in self.withdrawn) else ""
         raise RegistryError(
-            f"{self.artifact} has no version {name!r}{gone}, but {known}; if it was released elsewhere, fetch it with "
-            f"`git fetch --tags`"
+            f"{self.artifact} has no version {name!r}{gone}; there is {known} (`git fetch --tags` brings what others "
+            f"have released)"
         )
 
     def version_of(self, commit: str) -> Version | None:
@@ -102,57 +80,33 @@ class Registry:
         return next((version for version in self.versions if version.commit == commit), None)
 
     def assigned(self, stage: str) -> Assignment | None:
-        """The assignment by which a stage has its current version; None where it is empty."""
-        timeline = self._timeline(stage)
-        return timeline[-1] if timeline else None
+        """The assignment by which a stage has what it has; None where it is empty."""
+        commits = self.states.get(stage)
+        found = [entry for entry in self.history.get(stage, []) if commits and entry.commit == commits[-1]]
+        return found[-1] if found else None
 
     def current(self, stage: str) -> Version | None:
-        """The version in a stage, None where it is empty.
+        """The version in a stage; None where it is empty.
 
         Raises:
             RegistryError: what is assigned is no registered version.
         """
         found = self.assigned(stage)
-        return _registered(found) if found else None
+        if found and found.version is None:
+            raise RegistryError(
+                f"tag {found.tag} assigns commit {found.commit[:7]} to {stage}, where no version is registered: its "
+                f"tag was moved, deleted or not fetched; `git fetch --tags` brings it, `make promote STAGE={stage} "
+                f"VERSION=...` assigns another"
+            )
+        return found.version if found else None
 
     def before(self, stage: str) -> Version | None:
-        """The version to which a rollback leads; None where there was none before.
-
-        A version that comes back takes what came after it out of the way, so that a second rollback leads further back
-        and never forward again to what was left.
-        """
-        way: list[Assignment] = []
-        for assignment in self._timeline(stage):
-            commits = [step.commit for step in way]
-            way = way[: commits.index(assignment.commit)] if assignment.commit in commits else way
-            way.append(assignment)
-        out = {assignment.commit: not put for assignment, put in self.events.get(stage, [])}
-        usable = [step.version for step in way[:-1] if step.version in self.versions and not out[step.commit]]
-        return usable[-1] if usable else None
-
-    def _timeline(self, stage: str) -> list[Assignment]:
-        """What the stage had after each event, as GTO tells: of what was not taken out, the last that was put in."""
-        inside: dict[str, Assignment] = {}
-        timeline: list[Assignment] = []
-        for assignment, put in [] if self.retired else self.events.get(stage, []):
-            if assignment.version in self.withdrawn:
-                continue
-            inside.pop(assignment.commit, None)
-            if put:
-                inside[assignment.commit] = assignment
-            if inside:
-                timeline.append(inside[next(reversed(inside))])
-        return timeline if inside else []
-
-
-def _registered(assignment: Assignment) -> Version:
-    if assignment.version is None:
-        raise RegistryError(
-            f"tag {assignment.tag} assigns commit {assignment.commit[:7]} to {assignment.stage}, and no version is "
-            f"registered there: its tag was moved or deleted, or not fetched; try `git fetch --tags`, or assign a "
-            f"version with `make promote STAGE={assignment.stage} VERSION=...`"
-        )
-    return assignment.version
+        """The version that a rollback of the stage brings back; None where there is none to go back to."""
+        for commit in gto_tags.way_back(self.states.get(stage, [])):
+            version = self.version_of(commit)
+            if version and commit not in self.taken_out[stage]:
+                return version
+        return None
 
 
 def read(repo: str | Path, artifact: str) -> Registry:
@@ -166,54 +120,53 @@ def read(repo: str | Path, artifact: str) -> Registry:
         GitError: there is no such repository, or it can't be reached.
         RegistryError: the tags contradict each other.
     """
-    name = artifact.replace(":", "=")  # as GTO writes the name of an artifact in a subfolder
-    parsed = []
-    for tag in git.tags(repo, f"{name}@", f"{name}#"):
-        if match := _TAG.fullmatch(tag.name[len(name) :]):
-            parsed.append((tag.when, int(match["number"] or 0), tag.name, tag, match))
-    parsed.sort(key=lambda entry: entry[:3])
-    tags = [(tag, match) for *_, tag, match in parsed]
-
+    events = gto_tags.events(repo, artifact)
     versions: dict[str, Version] = {}
-    usable: dict[str, bool] = {}
-    for tag, match in tags:
-        if called := match["version"]:
-            version = Version(called, tag.commit, tag.name, tag.when, tag.by, tag.message)
-            versions.setdefault(called, version)
-            usable[called] = not match["cancel"]
-            if versions[called].commit != tag.commit:
-                raise _contradiction(versions[called], version, "one version can't be two commits")
+    withdrawn: dict[str, bool] = {}
     by_commit: dict[str, Version] = {}
-    for version in versions.values():
-        other = by_commit.setdefault(version.commit, version)
-        if other is not version:
-            raise _contradiction(other, version, "one commit can't be two versions")
+    for event in events:
+        if event.version:
+            tag = event.tag
+            version = Version(event.version, tag.commit, tag.name, tag.when, tag.by, tag.message)
+            for other in (versions.setdefault(version.name, version), by_commit.setdefault(version.commit, version)):
+                if (other.name, other.commit) != (version.name, version.commit):
+                    raise _contradiction(other, version)
+            withdrawn[version.name] = event.undone
+    ordered = sorted(versions.values(), key=lambda version: (version.numbers, "-" not in version.name, version.name))
+    gone = {version.commit for version in ordered if withdrawn[version.name]}
+    retired = bool(events) and not (events[-1].version or events[-1].stage)
 
-    events: dict[str, list[tuple[Assignment, bool]]] = {}
-    for tag, match in tags:
-        if stage := match["stage"]:
-            version_there = by_commit.get(tag.commit)
-            assignment = Assignment(stage, tag.commit, version_there, tag.name, tag.when, tag.by, tag.message)
-            events.setdefault(stage, []).append((assignment, not match["cancel"]))
+    history: dict[str, list[Assignment]] = {}
+    last: dict[str, dict[str, bool]] = {}
+    changes: dict[str, list[tuple[str, bool]]] = {}
+    for event in events:
+        if stage := event.stage:
+            tag = event.tag
+            entry = Assignment(stage, tag.commit, by_commit.get(tag.commit), tag.name, tag.when, tag.by, tag.message)
+            history.setdefault(stage, []).extend([] if event.undone else [entry])
+            changes.setdefault(stage, []).extend([] if tag.commit in gone or retired else [(tag.commit, event.undone)])
+            last.setdefault(stage, {})[tag.commit] = event.undone
     return Registry(
         artifact,
-        sorted(version for version in versions.values() if usable[version.name]),
-        sorted(version for version in versions.values() if not usable[version.name]),
-        events,
-        retired=bool(tags) and bool(tags[-1][1]["retired"]),
+        [version for version in ordered if version.commit not in gone],
+        [version for version in ordered if version.commit in gone],
+        history,
+        {stage: gto_tags.timeline(parts) for stage, parts in changes.items()},
+        {stage: {commit for commit, undone in commits.items() if undone} for stage, commits in last.items()},
     )
 
 
-def _contradiction(first: Version, second: Version, rule: str) -> RegistryError:
+def _contradiction(first: Version, second: Version) -> RegistryError:
     return RegistryError(
         f"tags {first.tag} (commit {first.commit[:7]}, {first.by}) and {second.tag} (commit {second.commit[:7]}, "
-        f"{second.by}) contradict each other: {rule}; tags never move: compare with those of the others by "
-        f"`git ls-remote --tags origin`, and restore the right ones with `git fetch origin --tags --force`"
+        f"{second.by}) contradict each other: a version is one commit, a commit one version; tags never move: compare "
+        f"with those of the others by `git ls-remote --tags origin`, restore the right ones with `git fetch --tags "
+        f"--force`"
     )
 
 
 def current(repo: str | Path, artifact: str, stage: str) -> Version | None:
-    """The version that the tags of a repository assign to a stage, None where it is empty.
+    """The version that the tags of a repository assign to a stage; None where it is empty.
 
     Raises:
         GitError: there is no such repository, or it can't be reached.
