@@ -1,6 +1,6 @@
 """One version's files, out of the DVC remote by the version's tag, each held against dvc.lock at that tag.
 
-python -m delivery.artifact mnist@v0.1.0 --to folder [--repo https://...] [FILE ...]
+python -m delivery.artifact mnist@v0.1.0 [FILE ...] --to folder [--repo https://...]
 
 The repository is a working tree, a bare clone or an address. DVC looks for a remote that is a folder of the repository,
 as .dvcstore is, in a checkout, and two of these three have none. So one is made: of that commit, for the time that it
