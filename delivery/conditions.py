@@ -4,24 +4,16 @@ Each condition answers with a Finding, met or not, in words that are kept in the
 """
 
 import dataclasses
-import json
 import tempfile
-import urllib.error
-import urllib.request
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from delivery import artifact
+from delivery import artifact, client
 from delivery.registry import Version
 from digits.errors import PipelineError
 from digits.significance import mcnemar
 from digits.storage import FileError, read_arrays
-
-ANSWER_BYTES = 100_000  # of /readyz that are read
-SECONDS = 10  # after which it does not answer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,40 +27,25 @@ class Finding:
 def served(version: Version, stage: str, url: str) -> Finding:
     """Whether the service of `stage` answers with this version, which passed its smoke test there."""
     start = f"start it with `make serve STAGE={stage}`"
-    deploy = f"deploy it with `python -m delivery.deploy --stage {stage}`"
+    deploy = f"deploy it with `make deploy STAGE={stage}`"
     try:
-        status, answer = _ask(f"{url.rstrip('/')}/readyz")
-    except (OSError, HTTPException, ValueError) as error:
-        return Finding(False, f"{stage} does not answer at {url} ({getattr(error, 'reason', error)}); {start}")
-    smoke = answer.get("smoke")
-    smoke = smoke if isinstance(smoke, dict) else {}
-    if status != 200 or answer.get("ready") is not True:
-        return Finding(False, f"{stage} is not ready: {answer.get('reason') or f'status {status}'}; {deploy}")
+        answer = client.ready(url)
+    except PipelineError as error:
+        return Finding(False, f"{stage} does not answer: {error}; {start}")
+    if answer is None:
+        return Finding(False, f"{stage} does not answer: nothing listens at {url}; {start}")
+    if answer["ready"] is not True:
+        return Finding(False, f"{stage} is not ready: {answer.get('reason')}; {deploy}")
     if answer.get("stage") != stage:
         return Finding(False, f"{url} is the service of {answer.get('stage')!r}, not of {stage}; {start}")
     if (answer.get("version"), answer.get("commit")) != (version.name, version.commit):
         return Finding(False, f"{stage} serves {answer.get('version')!r}, not {version.name}; {deploy}")
+    smoke = answer.get("smoke")
+    smoke = smoke if isinstance(smoke, dict) else {}
+    counts = f"{smoke.get('right')} of {smoke.get('images')} images right"
     if smoke.get("passed") is not True:
-        counts = f"{smoke.get('right')} of {smoke.get('images')} images right"
-        return Finding(False, f"the smoke test of {version.name} in {stage} did not pass ({counts})")
-    return Finding(True, f"served in {stage}, smoke test {smoke.get('right')} of {smoke.get('images')} images right")
-
-
-def _ask(url: str) -> tuple[int, dict[str, Any]]:
-    """Status and JSON answer, also of a service that is not ready."""
-    try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as response:  # noqa: S310, params allow http and https alone
-            status, body = response.status, response.read(ANSWER_BYTES)
-    except urllib.error.HTTPError as error:
-        with error:
-            status, body = error.code, error.read(ANSWER_BYTES)
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        answer = None
-    if not isinstance(answer, dict):
-        raise ValueError(f"status {status}, and no JSON object: not this project's service")
-    return status, answer
+        return Finding(False, f"{version.name} has not passed its smoke test in {stage} ({counts})")
+    return Finding(True, f"{version.name} is served in {stage}, smoke test {counts}")
 
 
 def not_worse(version: Version, current: Version | None, margin: float, significance: float) -> Finding:

@@ -63,7 +63,7 @@ def promote(settings: DeliveryParams, stage: str, name: str | None, reason: str 
     was = describe(present)
     title = f"Promote {version.name} to {stage} (was {was})"
     entry = tagging.assign(settings.artifact, stage, version, message(title, findings, reason))
-    print(f"{stage}: {version.name} (was {was}), tag {entry.tag}")
+    print(f"{stage}: {version.name} (was {was}), tag {entry.tag}; deploy it with: make deploy STAGE={stage}")
     tagging.share(settings.artifact, version.tag, entry.tag, push=push)
 
 

@@ -48,7 +48,7 @@ def rollback(settings: DeliveryParams, stage: str, reason: str | None, *, push: 
         )
     title = f"Roll back {stage} from {was} to {version.name}"
     entry = tagging.assign(settings.artifact, stage, version, message(title, [], reason))
-    print(f"{stage}: {version.name} again (was {was}), tag {entry.tag}")
+    print(f"{stage}: {version.name} again (was {was}), tag {entry.tag}; deploy it with: make deploy STAGE={stage}")
     tagging.share(settings.artifact, version.tag, entry.tag, push=push)
 
 

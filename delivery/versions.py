@@ -42,7 +42,7 @@ def main() -> None:
 def metrics(repo: Path, version: Version) -> dict[str, Any]:
     """Metrics of a version as they were committed; empty where there are none that can be read."""
     try:
-        content = json.loads(git.read(repo, version.commit, METRICS) or b"{}")
+        content = json.loads(git.read(repo, version.commit, METRICS) or b"{}", parse_constant=lambda _: None)
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}
