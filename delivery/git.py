@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import subprocess
 import tempfile
@@ -84,14 +83,15 @@ def _local(repo: str | Path, prefixes: tuple[str, ...]) -> Iterator[Path]:
         yield Path(folder)
 
 
-def fingerprint(repo: str | Path) -> str:
-    """A text that changes whenever a tag is added, moved or deleted; one question to the repository.
+def listed(repo: str | Path) -> dict[str, str]:
+    """Name of each tag, annotated or not, and the object that it names; one question to the repository.
 
     Raises:
         GitError: there is no such repository, or it can't be reached.
     """
-    listed = git(".", "ls-remote", "--tags", "--", str(repo))
-    return hashlib.sha256(listed.encode()).hexdigest()
+    lines = git(".", "ls-remote", "--tags", "--", str(repo)).splitlines()
+    pairs = [line.split("\t") for line in lines if not line.endswith("^{}")]
+    return {ref.removeprefix("refs/tags/"): target for target, ref in pairs}
 
 
 def read(repo: str | Path, commit: str, path: str) -> bytes | None:

@@ -37,16 +37,21 @@ class Event:
         return self.tag.when.timestamp(), int(number) if number.isdigit() else 0, self.tag.name
 
 
+def prefixes(artifact: str) -> tuple[str, str]:
+    """What the names of an artifact's tags begin with."""
+    name = artifact.replace(":", "=")  # as GTO writes the name of one in a subfolder
+    return f"{name}@", f"{name}#"
+
+
 def events(repo: str | Path, artifact: str) -> list[Event]:
     """What happened to an artifact, the oldest first.
 
     Raises:
         GitError: there is no such repository, or it can't be reached.
     """
-    name = artifact.replace(":", "=")  # as GTO writes the name of one in a subfolder
     found = []
-    for tag in git.tags(repo, f"{name}@", f"{name}#"):
-        if match := _REST.fullmatch(tag.name[len(name) :]):
+    for tag in git.tags(repo, *prefixes(artifact)):
+        if match := _REST.fullmatch(tag.name[len(artifact) :]):
             version, stage = match["version"], match["stage"]
             found.append(Event(tag, version, stage, bool(match["cancel"]) or not (version or stage)))
     return sorted(found, key=lambda event: event.order)

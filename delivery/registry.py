@@ -5,6 +5,8 @@ that are not on this machine.
 """
 
 import dataclasses
+import hashlib
+import json
 import re
 from datetime import datetime
 from pathlib import Path
@@ -181,4 +183,4 @@ def fingerprint(repo: str | Path) -> str:
     Raises:
         GitError: there is no such repository, or it can't be reached.
     """
-    return git.fingerprint(repo)
+    return hashlib.sha256(json.dumps(git.listed(repo)).encode()).hexdigest()
