@@ -7,14 +7,23 @@ TORCH_INDEX ?=
 BASE ?= origin/main
 # A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
 # and to hand a variable to a command's environment would expand it too.
-unexport BASE ARTIFACT_URL
-quoted = '$(subst ','\'',$(value $(1)))'
+# Line ends become spaces, since make would take what follows one for the next command.
+unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH
+define newline
+
+
+endef
+quoted = '$(subst $(newline), ,$(subst ','\'',$(value $(1))))'
+# An option, if the variable was given to make itself: what happens to be in the environment must not deploy anything.
+option = $(if $(filter command,$(origin $(2))),--$(1)=$(call quoted,$(2)))
+push = $(if $(filter command,$(origin PUSH)),$(if $(filter-out 0 no,$(value PUSH)),--push))
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro pull test test-quick lint verify report plots lock clean
+.PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy \
+  image check-image plots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -37,7 +46,7 @@ test: lint ## set up, then lint, types and all tests
 test-quick: $(VENV)/installed-dev ## unit tests alone
 	python -m pytest -m 'not e2e'
 
-lint: $(VENV)/installed-dev ## style, types, workflows
+lint: $(VENV)/installed-dev ## style, types, workflows, Dockerfile
 	ruff check .
 	ruff format --check .
 	mypy
@@ -45,12 +54,34 @@ lint: $(VENV)/installed-dev ## style, types, workflows
 	actionlint
 	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	hadolint --failure-threshold style Dockerfile
 
 verify: $(VENV)/installed ## is dvc.lock current, and everything it names pushed and committed?
 	python -m reporting.verify
 
 report: $(VENV)/installed ## what differs from BASE (origin/main), for a reviewer: report.md
 	@python -m reporting.report --base $(call quoted,BASE) $(if $(value ARTIFACT_URL),--artifact-url $(call quoted,ARTIFACT_URL))
+
+release: $(VENV)/installed ## make what is committed a version: [BUMP=minor] [PUSH=1]
+	@python -m delivery.release $(call option,bump,BUMP) $(push)
+
+promote: $(VENV)/installed ## put a version into a stage: STAGE=staging [VERSION=v0.1.0] [REASON='...'] [PUSH=1]
+	@python -m delivery.promote $(call option,stage,STAGE) $(call option,version,VERSION) $(call option,reason,REASON) $(push)
+
+rollback: $(VENV)/installed ## put back what a stage had before: STAGE=production [REASON='...'] [PUSH=1]
+	@python -m delivery.rollback $(call option,stage,STAGE) $(call option,reason,REASON) $(push)
+
+versions: $(VENV)/installed ## what is in which stage, since when, and how good
+	@python -m delivery.versions
+
+deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging [WATCH=1] [REPO=https://...] [URL=]
+	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(if $(value WATCH),--watch)
+
+image: ## build the service's image: [IMAGE=mnist]
+	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .
+
+check-image: $(VENV)/installed ## start the image with what is deployed for STAGE=staging, and smoke-test it: [VERSION=v0.1.0]
+	@python -m delivery.container $(call option,stage,STAGE) $(call option,image,IMAGE) $(call option,version,VERSION)
 
 plots: $(VENV)/installed-dev ## render DVC's plots as pictures into dvc_plots/
 	python -m reporting.plots

@@ -1,9 +1,19 @@
-"""How delivery is set up, as section `delivery` of params.yaml states it. Secrets are no params: see `serve`."""
+"""How delivery is set up: section `delivery` of params.yaml, and environment variables for secrets and machines."""
 
 import dataclasses
+import ipaddress
+import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
+from digits.errors import PipelineError
 from digits.params import Range
+
+
+class SettingsError(PipelineError):
+    """An environment variable or an option of the service can't be used."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +31,7 @@ class StageParams:
 class DeliveryParams:
     """Section `delivery`."""
 
+    artifact: str
     stages: dict[str, StageParams]
     margin: Annotated[float, Range(at_least=0, at_most=100)]  # accuracy points
     significance: Annotated[float, Range(above=0, below=1)]
@@ -32,3 +43,57 @@ class DeliveryParams:
     timeout_seconds: Annotated[float, Range(above=0, at_most=3600)]
     retention_days: Annotated[float, Range(above=0)]
     log_max_bytes: Annotated[int, Range(at_least=1_000_000)]
+    max_waiting_bytes: Annotated[int, Range(at_least=10_000)]  # of all requests that wait, together
+    max_picture_pixels: Annotated[int, Range(at_least=784, at_most=1_000_000_000)]
+
+
+@dataclasses.dataclass(frozen=True)
+class ServiceSettings:
+    """Where one service listens and what it keeps, from environment variables (see `from_environment`)."""
+
+    stage: str
+    host: str
+    port: int
+    deployments: Path  # versions lie in `deployments/<stage>/`
+    log_url: str  # SQLAlchemy's
+    admin_token: str | None  # feedback and admin routes ask for it
+
+    @classmethod
+    def from_environment(
+        cls, stage: str, params: DeliveryParams, environment: Mapping[str, str] = os.environ
+    ) -> "ServiceSettings":
+        """MNIST_HOST, MNIST_PORT, MNIST_DEPLOYMENTS, MNIST_LOG_URL, MNIST_ADMIN_TOKEN; each has a default.
+
+        Raises:
+            SettingsError: no such stage, no port, or a public address without a token.
+        """
+        if stage not in params.stages:
+            raise SettingsError(f"stage {stage!r} is none of params.yaml's delivery.stages: {', '.join(params.stages)}")
+        host = environment.get("MNIST_HOST") or "127.0.0.1"
+        port = environment.get("MNIST_PORT") or str(urlsplit(params.stages[stage].url).port or 8000)
+        if not port.isdigit() or int(port) > 65535:
+            raise SettingsError(f"MNIST_PORT: expected a number from 0 (any free port) to 65535, found {port!r}")
+        token = environment.get("MNIST_ADMIN_TOKEN") or None
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise SettingsError("MNIST_ADMIN_TOKEN: expected printable ASCII, which a header can carry")
+        if token is None and not is_loopback(host):
+            raise SettingsError(
+                f"{host} can be reached from other machines, and anybody there could store labels and reload the "
+                f"model; set MNIST_ADMIN_TOKEN, or bind to 127.0.0.1"
+            )
+        return cls(
+            stage=stage,
+            host=host,
+            port=int(port),
+            deployments=Path(environment.get("MNIST_DEPLOYMENTS") or "deployments"),
+            log_url=environment.get("MNIST_LOG_URL") or f"sqlite:///logs/{stage}.db",
+            admin_token=token,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Can only this machine reach `host`, a name or an address?"""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

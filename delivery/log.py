@@ -1,0 +1,196 @@
+"""The prediction log: every prediction is written before it is answered, and later its true label.
+
+SQLite out of the box, PostgreSQL by one URL; `schema` has the tables, `history` reads them, `retention` shortens them.
+"""
+
+import dataclasses
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+from collections.abc import Sequence
+from enum import StrEnum
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection
+
+from delivery.schema import FACTS, LABELS, PREDICTIONS, LogError, connect, now, reason
+
+
+class Feedback(StrEnum):
+    """What became of a label that was sent for a prediction."""
+
+    STORED = "stored"  # the first one
+    SAME = "same"  # as the one that was there
+    CORRECTED = "corrected"  # another was there, and the sender knew
+    CONFLICT = "conflict"  # another is there, and stays
+    UNKNOWN = "unknown"  # no such prediction, or no longer
+
+
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """Images that one version of the model has scored.
+
+    Args:
+        version: of the model.
+        pixels: uint8 (N, 28, 28).
+        probabilities: float32 (N, 10).
+        labels: the most probable ones, N.
+    """
+
+    version: str
+    pixels: np.ndarray
+    probabilities: np.ndarray
+    labels: Sequence[int]
+
+
+class PredictionLog:
+    """One open log. All methods may be called from any thread.
+
+    Args:
+        url: SQLAlchemy's, `sqlite:///logs/production.db` or `postgresql://user:password@host/database`.
+        stage: recorded with each prediction.
+
+    Raises:
+        LogError: it can't be opened.
+    """
+
+    def __init__(self, url: str, stage: str) -> None:
+        self.engine = connect(url)
+        self.stage = stage
+        # SQLite has one writer at a time; who waits for this lock does not poll, as who waits for SQLite's does.
+        self.writing = threading.Lock()
+        self._connection: Connection | None = None
+        self._secret = self._client_secret()
+
+    def append(self, scored: Scored) -> list[str]:
+        """Write predictions durably, all or none, and return their ids.
+
+        Raises:
+            LogError: they could not be written.
+        """
+        count, time = len(scored.labels), now()
+        random = os.urandom(8 * count)
+        pixels, probabilities = scored.pixels.tobytes(), scored.probabilities.astype("<f4").tobytes()
+        ids = [_identifier(time, random[8 * row : 8 * row + 8]) for row in range(count)]
+        rows = [
+            {
+                "id": ids[row],
+                "time": time,
+                "version": scored.version,
+                "stage": self.stage,
+                "pixels": pixels[784 * row : 784 * row + 784],
+                "probabilities": probabilities[40 * row : 40 * row + 40],
+                "label": scored.labels[row],
+            }
+            for row in range(count)
+        ]
+        with self.writing:
+            try:
+                self._write(rows)
+            except sa.exc.DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise LogError(f"the prediction log can't be written: {reason(error)}") from None
+                self._rewrite(rows)
+        return [as_text(identifier) for identifier in ids]
+
+    def _write(self, rows: list[dict[str, object]], statement: sa.Insert = sa.insert(PREDICTIONS)) -> None:
+        try:
+            if self._connection is None:
+                self._connection = self.engine.connect()
+            with self._connection.begin():
+                self._connection.execute(statement, rows)
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _rewrite(self, rows: list[dict[str, object]]) -> None:
+        """Once more after the connection was lost, perhaps between the commit and the word that it was done."""
+        insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        try:
+            self._write(rows, insert(PREDICTIONS).on_conflict_do_nothing())
+        except sa.exc.DBAPIError as error:
+            raise LogError(f"the prediction log can't be written: {reason(error)}") from None
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def feedback(
+        self, identifier: str, label: int, source: str, address: str | None, correct: bool = False
+    ) -> tuple[Feedback, int | None]:
+        """Record the true label of a prediction. The first label stays unless `correct` says to replace it.
+
+        Returns:
+            What became of it, and the label that is on record now.
+
+        Raises:
+            LogError: the log can't be read or written.
+        """
+        key = as_bytes(identifier)
+        values = {"time": now(), "label": label, "source": source, "client": self.client(address)}
+        insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        known = sa.select(sa.literal(key, sa.LargeBinary), *(sa.literal(value) for value in values.values())).where(
+            sa.exists().where(PREDICTIONS.c.id == key)
+        )
+        try:
+            with self.writing, self.engine.begin() as connection:
+                # One statement, so that of two labels at the same time one is the first.
+                first = insert(LABELS).from_select(["prediction", *values], known).on_conflict_do_nothing()
+                if connection.execute(first).rowcount == 1:
+                    return Feedback.STORED, label
+                found = connection.scalar(sa.select(LABELS.c.label).where(LABELS.c.prediction == key))
+                if found is None:
+                    return Feedback.UNKNOWN, None
+                if found == label:
+                    return Feedback.SAME, label
+                if not correct:
+                    return Feedback.CONFLICT, found
+                connection.execute(sa.update(LABELS).where(LABELS.c.prediction == key).values(values))
+                return Feedback.CORRECTED, label
+        except sa.exc.DBAPIError as error:
+            raise LogError(f"the prediction log can't be written: {reason(error)}") from None
+
+    def client(self, address: str | None) -> str:
+        """Which client this is, without telling its address: the same 16 digits for the same address in this log."""
+        return hmac.new(self._secret, (address or "").encode(), hashlib.sha256).hexdigest()[:16]
+
+    def _client_secret(self) -> bytes:
+        insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
+        with self.engine.begin() as connection:
+            fresh = insert(FACTS).values(name="client secret", value=secrets.token_hex(32)).on_conflict_do_nothing()
+            connection.execute(fresh)
+            return bytes.fromhex(connection.scalar(sa.select(FACTS.c.value).where(FACTS.c.name == "client secret")))
+
+    def close(self) -> None:
+        """Let go of the database; SQLite moves its write-ahead log into the file."""
+        with self.writing:
+            self._disconnect()
+            self.engine.dispose()
+
+
+def _identifier(time: int, random: bytes) -> bytes:
+    """UUID version 7: milliseconds, their fraction in 12 bits, and 62 random bits that nobody guesses."""
+    milliseconds, microseconds = divmod(time, 1000)
+    fraction = 0x7000 | microseconds * 4096 // 1000
+    return b"%b%b%c%b" % (
+        milliseconds.to_bytes(6, "big"),
+        fraction.to_bytes(2, "big"),
+        0x80 | random[0] & 0x3F,
+        random[1:],
+    )
+
+
+def as_text(identifier: bytes) -> str:
+    """The id of a prediction as people see it."""
+    digits = identifier.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def as_bytes(identifier: str) -> bytes:
+    """The id of a prediction as the log keeps it."""
+    return bytes.fromhex(identifier.replace("-", ""))

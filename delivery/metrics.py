@@ -1,0 +1,68 @@
+"""What the service counts, for Prometheus to collect from `/metrics`."""
+
+from collections import Counter as Tally
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from delivery.log import Scored
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+class Metrics:
+    """Counters and histograms of one service."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self._requests = Counter(
+            "mnist_requests_total", "Answers by route and status", ["method", "route", "status"], registry=registry
+        )
+        self._seconds = Histogram(
+            "mnist_request_seconds", "From header to answer", ["route"], buckets=_SECONDS, registry=registry
+        )
+        self._predictions = Counter(
+            "mnist_predictions_total", "Logged predictions", ["version", "label"], registry=registry
+        )
+        self._batches = Histogram(
+            "mnist_batch_images", "Images scored and logged together", buckets=_IMAGES, registry=registry
+        )
+        self._feedback = Counter(
+            "mnist_feedback_total", "True labels by what became of them", ["status"], registry=registry
+        )
+        self._model = Gauge("mnist_model", "1 for the version that answers", ["stage", "version"], registry=registry)
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def measure(self, name: str, what: str, value: Callable[[], float]) -> None:
+        """Ask `value` at each collection."""
+        Gauge(name, what, registry=self._registry).set_function(value)
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one answer."""
+        key = method, route, status
+        if key not in self._children:
+            self._children[key] = self._requests.labels(*map(str, key)), self._seconds.labels(route)
+        count, histogram = self._children[key]
+        count.inc()
+        histogram.observe(seconds)
+
+    def batch(self, scored: Scored) -> None:
+        """Count one batch of logged predictions."""
+        self._batches.observe(len(scored.labels))
+        for label, count in Tally(scored.labels).items():
+            self._predictions.labels(scored.version, str(label)).inc(count)
+
+    def feedback(self, status: str) -> None:
+        """Count one label that was sent."""
+        self._feedback.labels(status).inc()
+
+    def model(self, stage: str, version: str) -> None:
+        """Remember which version answers."""
+        self._model.clear()
+        self._model.labels(stage, version).set(1)
+
+    def text(self) -> bytes:
+        """All of it, in Prometheus' text format."""
+        return generate_latest(self._registry)

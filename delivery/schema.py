@@ -1,0 +1,112 @@
+"""Tables of the prediction log, the same on SQLite and PostgreSQL, and how a log is opened."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import Engine, make_url
+
+from digits.errors import PipelineError
+
+# Raised with every change of the tables, so that a program knows whether it can read a log that it finds.
+SCHEMA = 1
+SECOND = 1_000_000  # microseconds
+
+METADATA = sa.MetaData()
+FACTS = sa.Table(
+    "facts",
+    METADATA,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("value", sa.String(200), nullable=False),
+)
+PREDICTIONS = sa.Table(
+    "predictions",
+    METADATA,
+    # Sorted by time (RFC 9562's version 7), so that the one index serves both, and new rows go to its end.
+    sa.Column("id", sa.LargeBinary(16), primary_key=True),
+    sa.Column("time", sa.BigInteger, nullable=False),  # microseconds since 1970, UTC
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("stage", sa.String(64), nullable=False),
+    sa.Column("pixels", sa.LargeBinary, nullable=False),  # 28 x 28 uint8, as they were scored
+    sa.Column("probabilities", sa.LargeBinary, nullable=False),  # 10 float32, little-endian
+    sa.Column("label", sa.SmallInteger, nullable=False),  # as predicted
+)
+LABELS = sa.Table(
+    "labels",
+    METADATA,
+    sa.Column("prediction", sa.LargeBinary(16), primary_key=True),  # its id
+    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Column("label", sa.SmallInteger, nullable=False),  # the true one
+    sa.Column("source", sa.String(64), nullable=False),  # who says so, in his own words
+    sa.Column("client", sa.String(16), nullable=False),  # the same for the same address, without telling which
+    sa.Index("labels_by_time", "time", "prediction"),
+)
+
+
+class LogError(PipelineError):
+    """The prediction log can't be opened, read or written."""
+
+
+def now() -> int:
+    """Microseconds since 1970, UTC."""
+    return time.time_ns() // 1000
+
+
+def connect(url: str) -> Engine:
+    """Open the log at an SQLAlchemy URL, with tables of this program's `SCHEMA`, made if there are none.
+
+    Raises:
+        LogError: no database answers there, or its tables are another program's.
+    """
+    try:
+        address = make_url(url)
+        if address.drivername in ("postgresql", "postgres"):  # as hosts write it; SQLAlchemy means psycopg 2 by it
+            address = address.set(drivername="postgresql+psycopg")
+        if address.get_backend_name() == "sqlite":
+            if not address.database or address.database == ":memory:":
+                raise LogError(f"{url}: a log in memory would be lost; name a file: sqlite:///logs/production.db")
+            Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(address, hide_parameters=True)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _prepare_sqlite)
+        with engine.begin() as connection:
+            METADATA.create_all(connection)
+            found = connection.scalar(sa.select(FACTS.c.value).where(FACTS.c.name == "schema"))
+            if found is None:
+                connection.execute(sa.insert(FACTS).values(name="schema", value=str(SCHEMA)))
+    except (sa.exc.SQLAlchemyError, ModuleNotFoundError, ValueError) as error:
+        raise LogError(f"{_without_password(url)}: the prediction log can't be opened: {reason(error)}") from None
+    if found not in (None, str(SCHEMA)):
+        engine.dispose()
+        raise LogError(
+            f"{_without_password(url)}: a log with tables of form {found}, this program writes form {SCHEMA}; "
+            f"name another in MNIST_LOG_URL, or run the version of this project that wrote it"
+        )
+    return engine
+
+
+def reason(error: Exception) -> str:
+    """First line of what a database or its driver said."""
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    # The write-ahead log lets others read while the service writes. FULL waits at each commit until the disk has it, so
+    # that what was answered survives a power failure too; one commit serves all requests that wait.
+    for setting in (
+        "auto_vacuum = INCREMENTAL",  # before the first table: what retention frees goes back to the disk
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "busy_timeout = 10000",  # milliseconds, for another process that writes
+        "wal_autocheckpoint = 0",  # see `retention`: not while somebody waits for an answer
+    ):
+        connection.execute(f"PRAGMA {setting}").close()
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except sa.exc.ArgumentError:
+        return "MNIST_LOG_URL"
