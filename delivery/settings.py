@@ -42,6 +42,7 @@ class DeliveryParams:
     timeout_seconds: Annotated[float, Range(above=0, at_most=3600)]
     retention_days: Annotated[float, Range(above=0)]
     log_max_bytes: Annotated[int, Range(at_least=1_000_000)]
+    log_power_safe: bool
     max_waiting_bytes: Annotated[int, Range(at_least=10_000)]  # of all requests that wait, together
     max_picture_pixels: Annotated[int, Range(at_least=784, at_most=1_000_000_000)]
 
@@ -91,7 +92,7 @@ class ServiceSettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Can only this machine reach `host`, a name or an address?"""
+    """Whether only this machine can reach `host`, a name or an address."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -30,7 +30,7 @@ class Loaded:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where a model lies: `<deployments>/<stage>/current`, or the workspace's models where nothing was ever released."""
+    """Where a model lies: `<deployments>/<stage>/current`, or the workspace's models where nothing was released."""
 
     folder: Path
     workspace: bool = False
