@@ -31,6 +31,7 @@ class StageParams:
 class DeliveryParams:
     """Section `delivery`."""
 
+    artifact: str
     stages: dict[str, StageParams]
     margin: Annotated[float, Range(at_least=0, at_most=100)]  # accuracy points
     significance: Annotated[float, Range(above=0, below=1)]

@@ -1,21 +1,31 @@
 """Smoke test: a few stored images with known labels, through the session that is going to answer.
 
 It tells a model that works from one that does not, in milliseconds; how good a model is was decided by `check`.
+Of a version that is about to be deployed: python -m delivery.smoke folder [--accuracy 0.9]
 """
 
+import argparse
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from delivery.settings import DeliveryParams
+from digits import params
 from digits.dataset import labelled
+from digits.errors import PipelineError, run
 from digits.onnx_model import OnnxModel
 from digits.storage import read_arrays
 
 # What evaluate stored was computed by the same file, so it comes out the same to the bit on one kind of processor.
 # Another kind, or another version of ONNX Runtime, may add up in another order.
 TOLERANCE = 1e-4
+
+
+class SmokeError(PipelineError):
+    """A version has failed its smoke test."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +40,21 @@ class Smoke:
     def summary(self) -> dict[str, Any]:
         """What `/readyz` and status.json say of it."""
         return {"passed": self.passed, "images": self.images, "right": self.right}
+
+
+def main() -> None:
+    """Test the model of a folder by the smoke set beside it; says what came of it, as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="with model.onnx and smoke.npz")
+    parser.add_argument("--accuracy", type=float, help="share that has to be right; default: that of params.yaml")
+    arguments = parser.parse_args()
+    accuracy = arguments.accuracy
+    if accuracy is None:
+        accuracy = params.load(DeliveryParams, "delivery").smoke_accuracy
+    result = smoke_test(OnnxModel(arguments.folder / "model.onnx"), arguments.folder / "smoke.npz", accuracy)
+    if not result.passed:
+        raise SmokeError(f"{arguments.folder}: the smoke test failed: {result.reason}")
+    print(json.dumps(result.summary()))
 
 
 def smoke_test(model: OnnxModel, smoke: Path, accuracy: float) -> Smoke:
@@ -67,3 +92,7 @@ def smoke_test(model: OnnxModel, smoke: Path, accuracy: float) -> Smoke:
             f"at most {TOLERANCE:g} is allowed"
         )
     return Smoke(not reason, len(labels), right, reason)
+
+
+if __name__ == "__main__":
+    run(main)

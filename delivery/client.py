@@ -1,0 +1,89 @@
+"""What is asked of a running service: which version answers, and to load the one that was put in place."""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+from delivery.settings import is_loopback
+from digits.errors import PipelineError
+
+READY_SECONDS = 10.0
+# Loading and warming a session takes well under a second; on a machine that is busy, and one that swaps, longer.
+RELOAD_SECONDS = 60.0
+
+
+class ServiceError(PipelineError):
+    """A service answers, but not as it should."""
+
+
+def ready(url: str) -> dict[str, Any] | None:
+    """What `GET /readyz` answers, whether ready or not; None where nothing listens.
+
+    Args:
+        url: of the service, without a path.
+
+    Raises:
+        ServiceError: something listens that gives no such answer, or none in time.
+    """
+    status, answer = _ask(url, "/readyz", READY_SECONDS)
+    if status is None:
+        return None
+    if status not in (200, 503) or not isinstance(answer.get("ready"), bool):
+        raise ServiceError(f"{url}/readyz: answers {status} {_short(answer)}; is this the service of this project?")
+    return answer
+
+
+def reload(url: str, token: str | None) -> None:
+    """Have the service load what was put in place. It goes on with what it had if that is refused.
+
+    Args:
+        url: of the service, without a path.
+        token: MNIST_ADMIN_TOKEN, if the service has been given one.
+
+    Raises:
+        ServiceError: it refuses, or nothing listens any more.
+    """
+    status, answer = _ask(url, "/v1/admin/reload", RELOAD_SECONDS, token=token, data=b"")
+    if status is None:
+        raise ServiceError(f"{url}: nothing listens there any more")
+    if status in (401, 403):
+        raise ServiceError(f"{url}: reloading is not allowed ({_short(answer)}); set MNIST_ADMIN_TOKEN as it has it")
+    if status != 200:
+        raise ServiceError(f"{url}: the service refuses the version: {_short(answer)}")
+
+
+def _ask(
+    url: str, path: str, seconds: float, *, token: str | None = None, data: bytes | None = None
+) -> tuple[int | None, dict[str, Any]]:
+    """Status and JSON object of an answer; None if the connection is refused."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(f"{url.rstrip('/')}{path}", data=data, headers=headers)  # noqa: S310, see settings
+    # A proxy is for what is elsewhere.
+    direct = [urllib.request.ProxyHandler({})] if is_loopback(urlsplit(url).hostname or "") else []
+    try:
+        try:
+            with urllib.request.build_opener(*direct).open(request, timeout=seconds) as response:
+                return response.status, _json(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _json(error.read())
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ConnectionRefusedError):
+            return None, {}
+        raise ServiceError(f"{url}{path}: no answer ({reason or type(error).__name__})") from None
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = body.decode(errors="replace")
+    return answer if isinstance(answer, dict) else {"detail": answer}
+
+
+def _short(answer: dict[str, Any]) -> str:
+    return str(answer.get("detail", answer))[:500]
