@@ -105,7 +105,7 @@ def ink(levels: np.ndarray) -> np.ndarray:
     Raises:
         PictureError: nothing differs from the page.
     """
-    difference: np.ndarray = levels - _page(levels)
+    difference = levels - _page(levels)
     # A little more than most of the border: what is left of noise would pull the centre of mass.
     unevenness = 1.5 * np.quantile(np.abs(_border(difference)), 0.9)
     difference[np.abs(difference) <= unevenness] = 0
@@ -122,7 +122,8 @@ def _page(levels: np.ndarray) -> np.ndarray:
     level = np.median(border)
     if np.quantile(np.abs(border - level), 0.9) < 1:
         return np.full_like(levels, level)
-    rows, columns = np.indices(levels.shape, np.float32)
+    height, width = levels.shape
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     places = np.stack([_border(rows), _border(columns), np.ones_like(border)], axis=1)
     kept = np.ones(len(border), bool)
     for _ in range(3):  # strokes that reach the border are no part of the page

@@ -74,8 +74,8 @@ class Reader:
     async def _from_form(self, request: Request) -> list[bytes]:
         most = self._params.max_batch
         async with request.form(max_files=most + 1, max_fields=0) as form:
-            files = [item for item in form.getlist("image") if isinstance(item, UploadFile)]
-            if len(files) != len(form):
+            files = [item for name, item in form.multi_items() if name == "image" and isinstance(item, UploadFile)]
+            if len(files) != len(form.multi_items()):
                 raise _wrong(("body",), "every part of the form has to be a file named `image`")
             self._check(len(files), "image")
             return [await self._decoded(await file.read(), ("body", "image", i)) for i, file in enumerate(files)]
