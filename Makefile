@@ -80,6 +80,7 @@ lock: $(VENV)/installed-dev ## pin the newest versions that pyproject.toml allow
 	  --no-header --no-annotate --python-version 3.11 --output-file requirements.lock pyproject.toml
 	uv pip compile --quiet --universal --upgrade --no-emit-index-url --no-emit-find-links \
 	  --no-header --no-annotate --python-version 3.11 --output-file tests/s3_server.lock tests/s3_server.in
+	python -m tests.browser.install --lock
 
 clean: ## remove the environment, caches and rendered plots; data and models stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache dvc_plots .coverage
@@ -97,8 +98,9 @@ $(VENV)/installed: pyproject.toml requirements.lock | $(VENV)/bin/python
 	$(PIP) install --constraint requirements.lock --editable .
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock
-	$(PIP) install --constraint requirements.lock --editable '.[dev,s3,serve]'
+$(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json
+	$(PIP) install --constraint requirements.lock --editable '.[dev,s3,serve,browser]'
+	python -m tests.browser.install
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
 	@touch $@

@@ -33,6 +33,14 @@ def children_seconds() -> float:
     return times.children_user + times.children_system
 
 
+def replace(path: Path, old: str, new: str) -> None:
+    """Put `new` in place of `old` in a file. Were it not there, what is measured would be something else."""
+    text = path.read_text(encoding="utf-8")
+    if old not in text:
+        raise LookupError(f"{path}: no {old!r} to be replaced")
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown table."""
     lines = [header, ["---"] * len(header), *rows]

@@ -9,12 +9,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.machine import children_seconds, publish, table
+from benchmarks.machine import children_seconds, publish, replace, table
 from benchmarks.pipeline import clone, shown
 
 BOUND = 4  # times the cost of `dvc exp diff --md`, that the report may cost
 REPORT = [sys.executable, "-m", "reporting.report", "--base", "HEAD~1"]
 DIFF = ["dvc", "exp", "diff", "--md", "HEAD~1"]
+# File, what stands in it, and what takes its place.
+CHANGES = (
+    ("params.yaml", "learning_rate: 0.", "learning_rate: 0.1"),
+    ("results/evaluate/metrics.json", '"recall": 0.99', '"recall": 0.98'),
+)
 
 
 def main() -> None:
@@ -46,10 +51,9 @@ def prepare(project: Path) -> None:
     """
     run(project, "dvc", "pull", "--quiet")
     identity = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
-    params, metrics = project / "params.yaml", project / "results/evaluate/metrics.json"
-    kept = {path: path.read_text() for path in (params, metrics)}
-    params.write_text(kept[params].replace("learning_rate: 0.", "learning_rate: 0.1"))
-    metrics.write_text(kept[metrics].replace('"recall": 0.99', '"recall": 0.98'))
+    kept = {project / file: (project / file).read_text() for file, _, _ in CHANGES}
+    for file, old, new in CHANGES:
+        replace(project / file, old, new)
     run(project, "git", *identity, "commit", "--quiet", "--all", "--message", "other figures")
     for path, text in kept.items():
         path.write_text(text)

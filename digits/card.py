@@ -18,7 +18,7 @@ def render(
         metrics: what evaluate wrote.
         findings: each limit with the value it was compared with.
         statistics: what preprocess wrote: checksums of the archives, counts, pixel statistics.
-        params: all sections of params.yaml.
+        params: the sections of params.yaml that made the model.
     """
     interval = metrics["accuracy_95"]
     passed = sum(finding.passed for finding in findings)

@@ -60,7 +60,8 @@ class DigitClassifier(nn.Module):
     def scores(self, pixels: Tensor) -> Tensor:
         """Scores, float32 (N, 10), of what `normalise` gave: training prepares whole epochs at once."""
         features = self.blocks(pixels.unsqueeze(1))
-        scores: Tensor = self.classify(features.flatten(1))
+        # In the order in which channels-last keeps them: another one would cost a copy, and a slow way back.
+        scores: Tensor = self.classify(features.permute(0, 2, 3, 1).flatten(1))
         return scores / self.temperature
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from reporting import mermaid
-from reporting.lockfile import CHECK, Change
+from reporting.lockfile import Change
 from reporting.markdown import NONE, Detail, code, difference, figure, pair, table
 from reporting.predictions import Predictions
-from reporting.revisions import Snapshot
+from reporting.revisions import Snapshot, same
 
 CONFUSIONS = 8
 
@@ -41,26 +41,23 @@ def changed_params(base: Snapshot, head: Snapshot) -> list[list[str]]:
     rows = []
     for key in {**head.params, **base.params}:
         old, new = base.params.get(key), head.params.get(key)
-        if (key in base.params) != (key in head.params) or old != new or type(old) is not type(new):
+        if (key in base.params) != (key in head.params) or not same(old, new) or type(old) is not type(new):
             texts = pair(old, new)
             rows.append([code(key), texts[0] if key in base.params else NONE, texts[1] if key in head.params else NONE])
     return rows
 
 
-def stages(differing: dict[str, Change], ran: dict[str, Change], *, violated: bool) -> Detail | None:
-    """Stages whose result is not the base's, and those that were run here since the commit has no result of theirs."""
+def stages(differing: dict[str, Change], here: dict[str, str]) -> Detail | None:
+    """Stages whose result is not the base's, and those of which something happened here since the commit."""
     rows = [
-        [code(name), str(differing.get(name, NONE)), f"ran: {ran[name]}" if name in ran else "as committed"]
-        for name in {**differing, **ran}
-        if not (violated and name == CHECK)
+        [code(name), str(differing.get(name, NONE)), here.get(name, "as committed")] for name in {**differing, **here}
     ]
-    if violated:
-        rows.append([code(CHECK), NONE, "failed: `dvc.lock` keeps nothing of a failed stage"])
     header = ["stage", "what makes it differ from the base", "in this run"]
-    if not (ran or violated):
+    if not here:
         header, rows = header[:2], [row[:2] for row in rows]
+    title = "Stages that differ" if here.keys() <= differing.keys() else "Stages that differ or ran"
     # All columns to the left, since these are sentences.
-    return Detail(f"Stages that differ: {len(rows)}", table(header, rows).replace("---:", ":---")) if rows else None
+    return Detail(f"{title}: {len(rows)}", table(header, rows).replace("---:", ":---")) if rows else None
 
 
 def classes(base: Snapshot, head: Snapshot) -> Detail | None:

@@ -7,9 +7,9 @@ import numpy as np
 
 from digits.significance import Paired, mcnemar
 from reporting.details import changed_params, percent
-from reporting.markdown import code, difference, figure, listed, table
+from reporting.markdown import block, code, difference, figure, listed, table
 from reporting.predictions import Predictions
-from reporting.revisions import EVALUATION, Snapshot, git
+from reporting.revisions import EVALUATION, Snapshot, git, same
 
 SIGNIFICANT = 0.05
 KEY_FIGURES = {
@@ -19,19 +19,20 @@ KEY_FIGURES = {
     "onnx_bytes": "model file, bytes",
 }
 
+LIMITS = "check.limits."  # before the names of their params
 RELATIONS = {"above": "above", "below": "below", "at_least": "at least", "at_most": "at most"}
 
 
-def headline(head: Snapshot, *, stale: bool) -> str:
-    """The verdict in one line, which is about an earlier state of the project where dvc.lock is stale."""
+def headline(head: Snapshot, *, stale: bool, failed: bool) -> str:
+    """The verdict in one line, unless it is about an earlier state of the project, as it is where dvc.lock is stale."""
     found = head.verdict.get("limits") or []
     violated = [code(str(limit["metric"])) for limit in found if limit["passed"] is not True]
     if not found:
-        return "## ⚠️ No verdict: `check` has not run"
-    if violated:
-        return f"## ❌ {len(violated)} of {len(found)} limits violated: {listed(violated)}"
+        return "## ❌ No verdict: `check` failed" if failed else "## ⚠️ No verdict: `check` has not run"
     if stale:
         return "## ⚠️ Out of date: run `dvc repro` first"
+    if violated:
+        return f"## ❌ {len(violated)} of {len(found)} limits violated: {listed(violated)}"
     return f"## ✅ All {len(found)} limits kept" if len(found) > 1 else "## ✅ The limit is kept"
 
 
@@ -71,12 +72,14 @@ def judged(change: str, paired: Paired, images: int) -> str:
     return f"**{change}: {direction} by {abs(points):.2f} points, more than noise** ({counts})."
 
 
-def facts(base: Snapshot, head: Snapshot, state: str, behind: str | None) -> str:
-    """What differs, whether dvc.lock is current, and what can't be relied on."""
+def facts(base: Snapshot, head: Snapshot, state: str, refusal: str | None, behind: str | None) -> str:
+    """What differs, whether dvc.lock is current and fit to be shared, and what can't be relied on."""
     rows = changed_params(base, head) if base.params else []
     texts = [f"{name} {old} → {new}" for name, old, new in rows]
     lines = [f"**Params:** {listed(texts) or 'none differ'}." if base.params else "**Params:** the base has none."]
     lines.append(f"**Pipeline:** {state}")
+    if refusal:
+        lines.append(refusal)
     for name, snapshot in (("base", base), ("head", head)):
         if snapshot.problems:
             files = listed([code(path) for path in snapshot.problems])
@@ -84,6 +87,14 @@ def facts(base: Snapshot, head: Snapshot, state: str, behind: str | None) -> str
     if behind:
         lines.append(behind)
     return "\n".join(f"- {line}" for line in lines)
+
+
+def refusal(said: str, *, failed: bool) -> str | None:
+    """What `make verify` said of the commit before anything ran, with the commands that mend it."""
+    if not said:
+        return None
+    later = " Once the limits are kept, its commands mend that." if failed else ""
+    return f"⚠️ **As committed, this is not fit to be shared.**{later} `make verify` says:\n\n{block(said)}"
 
 
 def ahead(commit: str, revision: str) -> str | None:
@@ -140,6 +151,23 @@ def limits(head: Snapshot) -> str | None:
     if not rows:
         return None
     text = table(["limit", "value", "must be", "margin"], rows)
-    if any(limit["value"] != head.evaluation.get(limit["metric"]) for limit in found):
-        text += "\n\n⚠️ These are not the figures above: `check` has not run since they changed."
+    if others := outdated(head):
+        text += f"\n\n⚠️ These are not the {others}: `check` has not run since they changed."
     return text
+
+
+def outdated(head: Snapshot) -> str | None:
+    """What the verdict is not about any more: the figures, or the limits of params.yaml. None where it is of now."""
+    found = head.verdict.get("limits") or []
+    if not all(same(limit["value"], head.evaluation.get(limit["metric"])) for limit in found):
+        return "figures above"
+    judged = {f"{LIMITS}{limit['metric']}.{limit['relation']}": _number(limit["limit"]) for limit in found}
+    wanted = {key: _number(value) for key, value in head.params.items() if key.startswith(LIMITS) and value is not None}
+    return "limits of `params.yaml`" if wanted and wanted != judged else None
+
+
+def _number(value: Any) -> Any:
+    try:
+        return float(value)  # of text, too: YAML reads 1e-05 as such, and the pipeline takes it for a number
+    except (TypeError, ValueError):
+        return value

@@ -33,17 +33,32 @@ def code(text: str, longest: int = LONGEST) -> str:
 
     What would end a line or a cell, and marks that turn the direction of writing, are shown as escapes of Python's.
     """
-    if len(text) > longest:
-        text = text[: longest - 1] + "…"
-    text = "".join(character if character.isprintable() else _escape(character) for character in text or '""')
-    text = text.replace("|", r"\x7c")
-    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    text = _line(text or '""', longest).replace("|", r"\x7c")
+    fence = "`" * (1 + _ticks(text))
     pad = " " if text[0] in "` " or text[-1] in "` " else ""
     return f"{fence}{pad}{text}{pad}{fence}"
 
 
+def block(text: str, longest: int = 500, most: int = 20) -> str:
+    """Lines as a block of code that they can't end, indented so that it can stand in an item of a list."""
+    lines = [_line(line, longest) for line in text.splitlines()]
+    lines = lines[:most] + (["..."] if len(lines) > most else [])
+    fence = "`" * max(3, 1 + _ticks(text))
+    return "\n".join(f"  {line}" for line in [f"{fence}text", *lines, fence])
+
+
+def _line(text: str, longest: int) -> str:
+    if len(text) > longest:
+        text = text[: longest - 1] + "…"
+    return "".join(character if character.isprintable() else _escape(character) for character in text)
+
+
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def _ticks(text: str) -> int:
+    return max(map(len, re.findall("`+", text)), default=0)
 
 
 def figure(value: Any) -> str:

@@ -2,16 +2,15 @@
 
 import csv
 import dataclasses
-import json
+import math
 import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from digits.errors import PipelineError
+from reporting.parsing import items, mapping, parse
 
 PARAMS = "params.yaml"
 LOCK = "dvc.lock"
@@ -22,8 +21,6 @@ LOSS = "results/train/plots/metrics/train/loss.tsv"
 
 # Bytes of a file of the project, or None where there is no such file.
 Reader = Callable[[str], bytes | None]
-# LibYAML where PyYAML was built with it: ten times as quick, and dvc.lock is long.
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class RevisionError(PipelineError):
@@ -79,7 +76,10 @@ def committed(commit: str) -> Reader:
     """Reader of files as a commit has them."""
 
     def read(path: str) -> bytes | None:
-        answer = subprocess.run(["git", "show", f"{commit}:./{path}"], capture_output=True, check=False)
+        try:
+            answer = subprocess.run(["git", "show", f"{commit}:./{path}"], capture_output=True, check=False)
+        except (OSError, ValueError):  # no path at all: too long, or with a zero in it
+            return None
         return answer.stdout if answer.returncode == 0 else None
 
     return read
@@ -97,52 +97,58 @@ def snapshot(read: Reader) -> Snapshot:
     """Read everything that the report compares."""
     problems: list[str] = []
 
-    def load(path: str) -> dict[str, Any]:
-        content = read(path)
+    def load(path: str, take: Callable[[dict[str, Any]], Any] = flat) -> Any:
         try:
-            value = {} if content is None else _parse(path, content)
-        except (ValueError, yaml.YAMLError, RecursionError):
-            value = None
-        if not isinstance(value, dict):
+            return take(parse(path, read(path)))
+        except ValueError:
             problems.append(path)
-            return {}
-        return value
+            return take({})
 
-    files = {path: load(path) for path in metric_files(load(PIPELINE))}
+    files = {path: load(path) for path in load(PIPELINE, metric_files)}
     return Snapshot(
-        params=flat(load(PARAMS)),
-        metrics={path: flat(content) for path, content in files.items() if content},
-        lock=_stages(load(LOCK)),
-        verdict=_verdict(load(VERDICT), problems),
+        params=load(PARAMS),
+        metrics={path: content for path, content in files.items() if content},
+        lock=load(LOCK, stages),
+        verdict=load(VERDICT, _verdict),
         loss=_curve(read(LOSS), problems),
         problems=problems,
     )
 
 
 def recorded_lock(read: Reader) -> dict[str, Any]:
-    """What dvc.lock says about each stage; nothing where there is none."""
+    """What dvc.lock says about each stage; nothing where there is none that can be read."""
     try:
-        return _stages(_parse(LOCK, read(LOCK) or b"{}"))
-    except (ValueError, yaml.YAMLError):
+        return stages(parse(LOCK, read(LOCK)))
+    except ValueError:
         return {}
 
 
-def _stages(lock: dict[str, Any]) -> dict[str, Any]:
-    return {name: stage for name, stage in (lock.get("stages") or {}).items() if isinstance(stage, dict)}
-
-
-def _parse(path: str, content: bytes) -> Any:
-    text = content.decode()
-    return json.loads(text) if path.endswith(".json") else yaml.load(text, _LOADER)  # noqa: S506, a safe loader
-
-
 def metric_files(pipeline: dict[str, Any]) -> list[str]:
-    """Files that dvc.yaml calls metrics, at top level and in its stages."""
-    listed = list(pipeline.get("metrics") or [])
-    for stage in (pipeline.get("stages") or {}).values():
-        listed += stage.get("do", stage).get("metrics") or []
-    paths = [path for entry in listed for path in (entry if isinstance(entry, dict) else [entry])]
-    return sorted({str(path) for path in paths}, key=lambda path: (path != EVALUATION, path))
+    """Files that dvc.yaml calls metrics, at top level and in its stages.
+
+    Raises:
+        ValueError: it is not in the form of a dvc.yaml.
+    """
+    entries = [*items(pipeline.get("metrics", []))]
+    for stage in mapping(pipeline.get("stages", {})).values():
+        entries += items(mapping(mapping(stage).get("do", stage)).get("metrics", []))
+    paths = [path for entry in entries for path in ([entry] if isinstance(entry, str) else mapping(entry))]
+    return sorted(set(paths), key=lambda path: (path != EVALUATION, path))
+
+
+def stages(lock: dict[str, Any]) -> dict[str, Any]:
+    """What a dvc.lock says about each stage.
+
+    Raises:
+        ValueError: it is not in the form of a dvc.lock.
+    """
+    found = mapping(lock.get("stages", {}))
+    for stage in found.values():
+        mapping(mapping(stage).get("params", {}))
+        for part in ("deps", "outs"):
+            if not all(isinstance(mapping(item).get("path"), str) for item in items(stage.get(part, []))):
+                raise ValueError(f"{part} without a path")
+    return found
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -154,12 +160,18 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def _verdict(content: dict[str, Any], problems: list[str]) -> dict[str, Any]:
-    limits = content.get("limits", [])
-    known = {"metric", "relation", "limit", "value", "margin", "passed"}
-    if content and not (isinstance(limits, list) and all(isinstance(x, dict) and known <= x.keys() for x in limits)):
-        problems.append(VERDICT)
-        return {}
+def same(old: Any, new: Any) -> bool:
+    """Whether two values are equal. What is no number (NaN) is the same as itself, which == denies."""
+    nan = [isinstance(value, float) and math.isnan(value) for value in (old, new)]
+    return all(nan) or bool(old == new)
+
+
+def _verdict(content: dict[str, Any]) -> dict[str, Any]:
+    for limit in items(content.get("limits", [])):
+        words = [mapping(limit).get(key) for key in ("metric", "relation")]
+        known = {"limit", "value", "margin", "passed"} <= limit.keys()
+        if not known or not all(isinstance(word, str) for word in words):
+            raise ValueError("no limit")
     return content
 
 
@@ -167,6 +179,6 @@ def _curve(content: bytes | None, problems: list[str]) -> list[tuple[float, floa
     try:
         rows = csv.DictReader((content or b"").decode().splitlines(), delimiter="\t")
         return [(float(row["step"]), float(row["loss"])) for row in rows]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, csv.Error):
         problems.append(LOSS)
         return []

@@ -4,16 +4,15 @@ Run at the end of `make repro`, or alone: python -m reporting.summary
 """
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import yaml
+from reporting import lockfile
+from reporting.revisions import LOCK, Reader, committed, recorded_lock, workspace
 
 METRICS = Path("results/evaluate/metrics.json")
 VERDICT = Path("results/check/verdict.json")
 TIMES = Path("timings/train.json")
-LOCK = Path("dvc.lock")
 
 NEXT = "Next: look at results/evaluate/worst_mistakes.png, then try `dvc exp run -S train.learning_rate=0.1 evaluate`."
 RESTORE = "restore the committed results with: git checkout dvc.lock results && dvc pull"
@@ -26,7 +25,7 @@ def main() -> None:
     print()
     for name, value in table(metrics, verdict, times):
         print(f"  {name:14s} {value}")
-    lock = reproduced(committed_lock(), LOCK.read_text()) if verdict["passed"] else "not updated, because check failed"
+    lock = reproduced(committed("HEAD"), workspace) if verdict["passed"] else "not updated, because check failed"
     print(f"  {'dvc.lock':14s} {lock}")
     print(f"\n{NEXT}")
 
@@ -47,41 +46,26 @@ def table(metrics: dict[str, Any], verdict: dict[str, Any], times: dict[str, flo
     ]
 
 
-def committed_lock() -> str | None:
-    """dvc.lock as Git has it, or None where there is no commit with one."""
-    answer = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], capture_output=True, text=True, check=False)
-    return answer.stdout if answer.returncode == 0 else None
+def reproduced(before: Reader, after: Reader) -> str:
+    """Say whether this run came to the committed result, and if not, why that can be and how to restore it.
 
-
-def reproduced(committed: str | None, current: str) -> str:
-    """Say whether this run came to the committed result, and if not, why that can be and how to restore it."""
-    if committed is None:
+    Args:
+        before: reader of what is committed.
+        after: reader of what this run has written.
+    """
+    recorded = before(LOCK)
+    if recorded is None:
         return "not committed yet: git add dvc.lock"
-    if committed == current:
+    if recorded == after(LOCK):
         return "reproduced to the bit"
-    before, after = (yaml.safe_load(text) for text in (committed, current))
-    changed = sorted(inputs_changed(before["stages"], after["stages"]))
+    changes = lockfile.changes(recorded_lock(before), recorded_lock(after))
+    changed = sorted({cause for change in changes.values() for cause in change.causes})
     if changed:
         return f"differs, because of what you changed: {', '.join(changed)}\n  {'':14s} {RESTORE}"
     return (
         "differs, though nothing was changed: this machine computes other last bits (no x86-64 processor with AVX2,\n"
         f"  {'':14s} a CUDA device, another zlib, or other versions than requirements.lock pins)\n  {'':14s} {RESTORE}"
     )
-
-
-def inputs_changed(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
-    """Files and params that a person changed: inputs of a stage that are no stage's output."""
-    made = {out["path"] for lock in (before, after) for stage in lock.values() for out in stage.get("outs", [])}
-    changed = set(before) ^ set(after)
-    for name in before.keys() & after.keys():
-        old, new = _inputs(before[name]), _inputs(after[name])
-        changed |= {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-    return changed - made
-
-
-def _inputs(stage: dict[str, Any]) -> dict[str, Any]:
-    params = {key: value for values in stage.get("params", {}).values() for key, value in values.items()}
-    return {"cmd": stage["cmd"]} | {dep["path"]: dep.get("md5") for dep in stage.get("deps", [])} | params
 
 
 if __name__ == "__main__":

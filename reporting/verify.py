@@ -1,8 +1,11 @@
 """Verify that what is committed is fit to be shared: `dvc repro` has nothing to do, and `dvc pull` finds everything.
 
 Run by `make verify` and by CI: python -m reporting.verify
+
+CI repeats at a job's end what was found before anything ran: python -m reporting.verify --said FILE --ran FILE
 """
 
+import argparse
 import hashlib
 import json
 import subprocess
@@ -11,42 +14,82 @@ from pathlib import Path
 
 import yaml
 
+from digits import errors
+from digits.errors import PipelineError
+from reporting import lockfile, repro
+from reporting.lockfile import CHECK
+
 CACHE = Path(".dvc/cache/files/md5")
 EMBEDDED = Path(".dvcstore/files/md5")
 
-REPRO = "dvc repro && dvc push && git add dvc.lock results .dvcstore && git commit"
 PUSH = "dvc push && git add .dvcstore && git commit"
 COMMIT = "git add dvc.lock results .dvcstore && git commit"
+
+FIT = "dvc.lock is current, all it names is in the remote, and both are committed"
 
 
 def main() -> None:
     """Exit with the complaints, each with the commands that mend it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--said", type=Path, help="repeat this, which was said before any stage ran")
+    parser.add_argument("--ran", type=Path, help="without what comes of the failure that `dvc repro` printed here")
+    arguments = parser.parse_args()
+    if arguments.said is None:
+        found = "\n".join(complaints())
+    else:
+        failed = CHECK in repro.read(arguments.ran).failed if arguments.ran else False
+        found = repeated(arguments.said.read_text(encoding="utf-8", errors="replace"), failed=failed)
+    if found:
+        sys.exit(found)
+    print(FIT if arguments.said is None else "nothing but what the failed check leaves stale")
+
+
+def complaints() -> list[str]:
+    """What speaks against sharing what is committed."""
     # What is damaged comes first and alone: the other findings may be nothing but its consequences.
-    complaints = damaged_objects() or [*stale_stages(), *missing_objects(), *uncommitted_files()]
-    if complaints:
-        sys.exit("\n".join(complaints))
-    print("dvc.lock is current, all it names is in the remote, and both are committed")
+    if damage := damaged_objects():
+        return damage
+    found = []
+    for look in (stale_stages, missing_objects, uncommitted_files):
+        try:
+            found += look()
+        except PipelineError as error:  # a remote that can't be reached must not hide the rest
+            found.append(f"error: {error}")
+    return found
 
 
-def run(*command: str, despite: str | None = None) -> str:
-    """Output of a command; its error ends the program, unless it holds the words `despite`: then it is output, too."""
+def repeated(said: str, *, failed: bool) -> str:
+    """What this program said before `check` ran, and `failed` or not. Nothing where there was no complaint.
+
+    DVC records nothing of a stage that failed. So a failed check leaves itself stale, which only kept limits mend: of
+    that, the failure says enough.
+    """
+    if FIT in said.splitlines():
+        return ""
+    return (said.replace(stale([CHECK]), "") if failed else said).strip()
+
+
+def run(*command: str) -> str:
+    """Output of a command.
+
+    Raises:
+        PipelineError: the command failed. Its text is the command's own.
+    """
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if despite and despite in answer.stderr:
-        return answer.stdout + answer.stderr
     if answer.returncode:
-        sys.exit(f"error: {' '.join(command)}: {answer.stderr.strip() or answer.stdout.strip()}")
+        raise PipelineError(f"{' '.join(command)}: {answer.stderr.strip() or answer.stdout.strip()}")
     return answer.stdout
 
 
 def stale_stages() -> list[str]:
-    """Stages that `dvc repro` would run. A dry run exits with 0 even then, so its words have to tell.
+    """Stages that `dvc repro` would run."""
+    stages = lockfile.dry_run()
+    return [stale(stages)] if stages else []
 
-    It fails at the first of them where the files that this one reads have not been pulled.
-    """
-    failed = "ERROR: failed to reproduce '"
-    output = run("dvc", "repro", "--dry", "--allow-missing", despite=failed)
-    stages = [line.split("'")[1] for line in output.splitlines() if line.startswith(("Running stage '", failed))]
-    return [f"dvc.lock is stale: {', '.join(stages)} would run; mend it with:\n  {REPRO}"] if stages else []
+
+def stale(stages: list[str]) -> str:
+    """The complaint about stages that are not what dvc.lock says."""
+    return f"dvc.lock is stale: {', '.join(stages)} would run; mend it with:\n  {lockfile.MEND}"
 
 
 def missing_objects() -> list[str]:
@@ -112,4 +155,4 @@ def uncommitted_files() -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    errors.run(main)

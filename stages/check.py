@@ -13,7 +13,7 @@ import yaml
 from digits.card import render
 from digits.errors import PipelineError, run
 from digits.limits import CheckParams, judge
-from digits.params import load
+from digits.params import PIPELINE, load
 from digits.storage import read_json, write_json, write_text
 
 METRICS = Path("results/evaluate/metrics.json")
@@ -35,7 +35,8 @@ def main() -> None:
     violated = [finding for finding in findings if not finding.passed]
     write_json(VERDICT, {"passed": not violated, "limits": [dataclasses.asdict(finding) for finding in findings]})
     params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
-    write_text(CARD, render(metrics, findings, read_json(STATISTICS), params))
+    made_by = {name: params[name] for name in PIPELINE if name in params}  # not what happens to it later
+    write_text(CARD, render(metrics, findings, read_json(STATISTICS), made_by))
     for finding in findings:
         print(finding)
     if violated:

@@ -96,6 +96,12 @@ def test_links_lead_to_files_and_headings_that_exist(name):
     assert broken == []
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/guide.md"])
+def test_every_workflow_is_explained(name):
+    linked = {link.rpartition("/")[2] for link in LINK.findall(read(name)) if ".github/workflows/" in link}
+    assert linked == {path.name for path in (ROOT / ".github/workflows").glob("*.yml")}
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_commands_are_targets_of_the_makefile(name):
     assert set(MAKE.findall(code(read(name)))) - targets() == set()

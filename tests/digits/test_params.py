@@ -7,7 +7,7 @@ import yaml
 
 from digits.architecture import ModelParams
 from digits.dataset import DataParams, PreprocessParams
-from digits.params import SECTIONS, ParamsError, Range, load, parse
+from digits.params import PIPELINE, ParamsError, Range, load, parse
 from digits.recipe import TrainParams
 from tests.synthetic import PARAMS, write_params
 
@@ -200,5 +200,5 @@ def test_mapping_of_dataclasses_is_described_where_it_is_missing():
         parse(CheckParams, {}, "check")
 
 
-def test_synthetic_params_have_the_sections_of_the_project():
-    assert tuple(PARAMS) == SECTIONS
+def test_synthetic_params_have_the_sections_of_the_pipeline():
+    assert tuple(PARAMS) == PIPELINE

@@ -81,7 +81,7 @@ def test_repro_says_what_you_changed(newcomer, made, tmp_path):
     project.set(evaluate__seed=7)
     output = project.run("make", "repro")
 
-    assert "differs, because of what you changed: evaluate\n" in output
+    assert "differs, because of what you changed: evaluate.seed\n" in output
     project.sh("git checkout dvc.lock results params.yaml && dvc checkout")
     assert "reproduced to the bit" in project.run("make", "repro")
 

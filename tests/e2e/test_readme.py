@@ -5,7 +5,11 @@ import json
 import pytest
 from PIL import Image
 
+from reporting.details import percent
+from reporting.markdown import figure
+from tests.browser.picture import PICTURE, SOURCE
 from tests.e2e.project import ROOT
+from tests.reporting.github import cells
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -19,6 +23,16 @@ def test_the_confusion_matrix_is_that_of_the_committed_model(pulled, tmp_path):
     assert shown.text["Source"] == drawn.text["Source"], (
         "make plots, then copy the picture to docs/images/confusion.png"
     )
+
+
+def test_the_picture_of_a_report_compares_with_the_committed_model():
+    metrics = json.loads((ROOT / "results/evaluate/metrics.json").read_text())
+    with Image.open(PICTURE) as picture:
+        text = picture.text[SOURCE]
+    base = {row[0]: row[1] for row in cells(text) if len(row) == 4}
+    shown = {"test accuracy": percent(metrics["accuracy"]), "wrong test images": figure(metrics["errors"])}
+    shown |= {"test loss": figure(metrics["loss"]), "model file, bytes": figure(metrics["onnx_bytes"])}
+    assert {name: base[name] for name in shown} == shown, "python -m tests.browser.picture"
 
 
 def test_the_summary_is_that_of_the_committed_model():

@@ -4,13 +4,11 @@ import json
 import re
 
 import pytest
-from markdown_it import MarkdownIt
 
 from tests.e2e.project import BIN, FAST
+from tests.e2e.tables import NOT_THERE, rows, tables
 
 pytestmark = pytest.mark.e2e
-
-NOT_THERE = "\N{EN DASH}"
 
 
 @pytest.fixture(scope="module")
@@ -27,25 +25,6 @@ def compared(pulled, tmp_path_factory):
 def report(project, base="main", **options):
     project.run("python", "-m", "reporting.report", "--base", base, **options)
     return (project / "report.md").read_text()
-
-
-def tables(text):
-    """Rows of each table, in the words that a reader sees."""
-    found, inside = [], False
-    for token in MarkdownIt("commonmark").enable("table").parse(text):
-        if token.type in ("table_open", "table_close"):
-            inside = token.type == "table_open"
-            found += [[]] * inside
-        elif token.type == "tr_open":
-            found[-1] = [*found[-1], []]
-        elif token.type == "inline" and inside:
-            found[-1][-1].append("".join(child.content for child in token.children))
-    return found
-
-
-def rows(text, *header):
-    """Rows of all tables with this header."""
-    return [row for table in tables(text) if tuple(table[0]) == header for row in table[1:]]
 
 
 def leaves(tree, prefix=""):
@@ -90,7 +69,7 @@ def test_what_a_reviewer_sees_first(compared):
     assert re.search(
         r"\*\*Test accuracy 99\.\d\d % → 9\d\.\d\d %: worse by \d\.\d\d points, more than noise\*\* \(of", first
     )
-    assert "`dvc.lock` is current: nothing had to be trained or run; all results are as committed." in first
+    assert "`dvc.lock` is current: `dvc repro` has nothing to run; all results are as committed." in first
     assert [row[0] for row in rows(text, "limit", "value", "must be", "margin")][:2] == ["✅ parameters", "✅ accuracy"]
     assert [row[0] for row in rows(text, "stage", "what makes it differ from the base")] == [
         "train", "export", "evaluate", "check"
@@ -145,15 +124,20 @@ def test_stale_then_recomputed_then_committed(compared, tmp_path):
     assert "`dvc.lock` is current" in report(project)
 
 
-def test_violated_limits_are_reported(compared, tmp_path):
+def test_violated_limits_are_reported_until_they_are_loosened(compared, tmp_path):
     project = compared.copy(tmp_path / "project")
     project.set(check__limits__accuracy__above=0.9999)
     project.commit()
     project.repro(fails=True)
-    text = report(project)
+    refused = report(project)
+    project.set(check__limits__accuracy__above=0.5)
+    loosened = report(project)
 
-    assert text.startswith("## ❌ 1 of 6 limits violated: `accuracy`\n")
-    assert "`dvc.lock` is current" in text
+    assert refused.startswith("## ❌ 1 of 6 limits violated: `accuracy`\n")
+    assert "`dvc.lock` is as committed, and holds nothing of `check`, which failed." in refused
+    assert "`dvc.lock` is current" not in refused
+    assert loosened.startswith("## ⚠️ Out of date: run `dvc repro` first\n")
+    assert "**`dvc.lock` is stale and was not recomputed**: `check` would run" in loosened
 
 
 def test_documentation_alone(pulled, tmp_path):
@@ -164,7 +148,7 @@ def test_documentation_alone(pulled, tmp_path):
     text = report(project)
 
     assert ": the same answer to each of the 10,000 test images.**" in text
-    assert "`dvc.lock` is current: nothing had to be trained or run" in text
+    assert "`dvc.lock` is current: `dvc repro` has nothing to run" in text
     assert "Stages that differ" not in text
 
 

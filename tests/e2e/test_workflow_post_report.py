@@ -43,18 +43,12 @@ def test_the_report_is_posted_to_the_pull_request_that_github_names(server):
     assert rest == "## ✅ fine\n"
 
 
-def test_dependabot_gets_a_comment_too(server):
+@pytest.mark.parametrize("source", [FORK, REPOSITORY])
+def test_who_set_off_the_run_does_not_matter(server, source):
     upload(server, b"fine\n")
-    assert server.completed(source=REPOSITORY, author="dependabot[bot]").passed
+
+    assert server.completed(source=source).passed
     assert list(server.comments()) == [COMMENT]
-
-
-def test_what_the_first_workflow_could_post_itself_is_not_posted_again(server):
-    upload(server, b"fine\n")
-    run = server.completed(source=REPOSITORY, author="colleague")
-
-    assert run.steps == {}
-    assert server.comments() == {}
 
 
 def test_a_report_of_an_older_commit_is_not_posted(server):

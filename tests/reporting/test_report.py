@@ -1,8 +1,7 @@
-"""The whole report, of a small repository in which DVC never ran."""
+"""What the report says of a change, in a small repository in which DVC never ran."""
 
 import json
 import math
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -10,35 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from markdown_it import MarkdownIt
 
 from digits import errors
-from reporting import lockfile, predictions, report, revisions
+from reporting import lockfile, predictions, report, repro, revisions, verify
 from tests.reporting import history
+from tests.reporting.github import GITHUB, cells
 from tests.reporting.history import METRICS, PARAMS, altered, limit, wrong
 
-GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+pytestmark = pytest.mark.usefixtures("repository")
 
 
-@pytest.fixture(autouse=True)
-def _repository(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lockfile, "waiting", list)
-    monkeypatch.setattr(predictions, "_ASK_DVC", "raise SystemExit(1)")
-    history.start()
-
-
-def cells(text):
-    """Rows of all tables, each a tuple of the text that a reader sees."""
-    found, row = [], []
-    for token in GITHUB.parse(text):
-        if token.type == "tr_open":
-            row = []
-        elif token.type == "inline":
-            row.append("".join(child.content for child in token.children))
-        elif token.type == "tr_close":
-            found.append(tuple(row))
-    return found
+def block(text):
+    """The one block of code that is no chart."""
+    (content,) = [token.content for token in GITHUB.parse(text) if token.type == "fence" and token.info != "mermaid"]
+    return content.rstrip()
 
 
 def test_nothing_changed():
@@ -47,7 +31,7 @@ def test_nothing_changed():
     assert text.startswith("## ✅ The limit is kept\n")
     assert "**Test accuracy 98.00 % → 98.00 %: the same answer to each of the 1,000 test images.**" in text
     assert "- **Params:** none differ." in text
-    assert "`dvc.lock` is current: nothing had to be trained or run" in text
+    assert "`dvc.lock` is current: `dvc repro` has nothing to run" in text
     assert "Stages that differ" not in text
 
 
@@ -129,6 +113,85 @@ def test_stale_and_recomputed():
     assert ("train", "train.learning_rate 0.2 → 0.1", "ran: train.learning_rate 0.2 → 0.1") in cells(text)
 
 
+JUDGED = altered(PARAMS, check={"limits": {"accuracy": {"above": 0.99}}})
+VIOLATED = limit(limit=0.99, margin=-0.01, passed=False)
+
+
+def test_a_limit_that_was_violated_and_is_kept_now_waits_for_check(monkeypatch):
+    monkeypatch.setattr(lockfile, "waiting", lambda: ["check"])
+    history.results(JUDGED, limits=[VIOLATED])
+    refused = report.report("base")
+    history.write("params.yaml", yaml.safe_dump(altered(PARAMS, check={"limits": {"accuracy": {"above": "9e-1"}}})))
+    text = report.report("base")
+
+    assert refused.startswith("## ❌ 1 of 1 limits violated: `accuracy`\n")
+    assert "These are not" not in refused
+    assert text.startswith("## ⚠️ Out of date: run `dvc repro` first\n")
+    assert "**`dvc.lock` is stale and was not recomputed**: `check` would run" in text
+    assert "⚠️ These are not the limits of `params.yaml`: `check` has not run since they changed." in text
+    assert "failed" not in text
+
+
+def test_figures_that_were_refused_and_are_others_now_wait_for_check(monkeypatch):
+    monkeypatch.setattr(lockfile, "waiting", lambda: ["check"])
+    history.results(JUDGED, altered(METRICS, accuracy=0.995), [VIOLATED])
+
+    assert "**`dvc.lock` is stale and was not recomputed**: `check` would run" in report.report("base")
+
+
+@pytest.mark.parametrize("value", [math.nan, 1e-5])
+def test_a_limit_of_any_value_is_still_the_same(monkeypatch, value):
+    monkeypatch.setattr(lockfile, "waiting", lambda: ["check"])
+    params = altered(PARAMS, check={"limits": {"accuracy": {"at_least": "1e-05", "below": None}}})
+    refused = limit(relation="at_least", limit=1e-5, value=value, passed=False)
+    history.results(params, altered(METRICS, accuracy=value), [refused])
+
+    assert report.report("base").startswith("## ❌ 1 of 1 limits violated: `accuracy`\n")
+
+
+def test_what_really_ran_is_reported(monkeypatch):
+    restored = "Stage 'train' is cached - skipping run, checking out outputs\n"
+    history.write("ran.txt", f"{restored}Running stage 'evaluate':\n> x\n")
+    history.write("said.txt", verify.stale(["evaluate"]))
+    monkeypatch.setattr(sys, "argv", ["report", "--base", "base", "--ran", "ran.txt", "--said", "said.txt"])
+    errors.run(report.main)
+    text = Path("report.md").read_text()
+
+    assert "names could be restored; run again here, with the same results**: `evaluate`. Nothing was trained." in text
+    assert "**As committed, this is not fit to be shared.** `make verify` says:" in text
+    assert block(text) == verify.stale(["evaluate"])
+    assert ("evaluate", "\N{EN DASH}", "ran: the same inputs, the same result") in cells(text)
+    assert "Stages that differ or ran: 1" in text
+    assert text.count("dvc push") == 1
+
+
+def test_nothing_is_said_of_what_is_fit():
+    text = report.report("base", did=repro.Repro([], [], []), said=f"{verify.FIT}\n")
+
+    assert "`dvc.lock` is current: nothing had to be trained or run" in text
+    assert "fit to be" not in text
+
+
+@pytest.mark.parametrize("missing", ["", "not in the DVC remote: a; mend it with:\n  dvc push"])
+def test_a_failed_check_alone_leaves_nothing_to_mend(monkeypatch, missing):
+    monkeypatch.setattr(lockfile, "waiting", lambda: ["check"])
+    history.results(limits=[limit(passed=False)])
+    did = repro.Repro(["check"], [], ["check"])
+    text = report.report("base", did=did, said=f"{verify.stale(['check'])}\n{missing}")
+
+    assert "holds nothing of `check`, which failed. Nothing was trained." in text
+    assert ("not fit to be shared.** Once the limits are kept, its commands mend that." in text) == bool(missing)
+    assert (block(text) if missing else "") == missing
+    assert text.startswith("## ❌ 1 of 1 limits violated: `accuracy`\n")
+
+
+def test_a_check_that_failed_without_a_verdict():
+    Path(revisions.VERDICT).unlink()
+    text = report.report("base", did=repro.Repro(["check"], [], ["check"]), said="")
+
+    assert text.startswith("## ❌ No verdict: `check` failed\n")
+
+
 def test_the_very_first_pull_request():
     history.git("checkout", "--quiet", "--orphan", "empty")
     history.git("rm", "-r", "--quiet", "--cached", ".")
@@ -186,33 +249,6 @@ def test_other_labels_of_another_number_are_not_compared():
     assert "not on the same test images" in text
 
 
-def test_files_that_cannot_be_read_are_named():
-    history.write(revisions.EVALUATION, "{half")
-    history.write("params.yaml", "a: [")
-    history.write(revisions.LOSS, "step\tloss\n1\tlow\n")
-    text = report.report("base")
-
-    assert "Can't be read, and so is left out: `results/evaluate/metrics.json`, `params.yaml`" in text
-
-
-@pytest.mark.parametrize("verdict", ['{"limits": 1}', '{"limits": [{"metric": "accuracy"}]}', "[]"])
-def test_a_verdict_that_is_none(verdict):
-    history.write(revisions.VERDICT, verdict)
-    text = report.report("base")
-
-    assert text.startswith("## ⚠️ No verdict")
-    assert "left out: `results/check/verdict.json` of the head" in text
-
-
-def test_a_committed_lock_that_is_none():
-    lock = Path("dvc.lock").read_text()
-    history.write("dvc.lock", "stages: [")
-    history.commit()
-    history.write("dvc.lock", lock)
-
-    assert "`dvc.lock` is not committed.**" in report.report("base")
-
-
 def test_a_base_that_went_on():
     history.git("checkout", "--quiet", "base")
     history.commit("elsewhere")
@@ -221,97 +257,6 @@ def test_a_base_that_went_on():
     assert "- `base` has 1 commit that this branch lacks: the differences include what they changed" in report.report(
         "base"
     )
-
-
-@pytest.mark.parametrize(
-    ("base", "command"),
-    [
-        ("origin/main", "`git fetch origin main`"),
-        ("nowhere", "`git fetch --all`"),
-        ("--output=x", "`git fetch --all`"),
-        ("o/$(touch x)", "`git fetch o '$(touch x)'`"),
-    ],
-)
-def test_an_unknown_base_is_an_error_that_says_what_to_do(monkeypatch, base, command):
-    monkeypatch.setattr(sys, "argv", ["report", f"--base={base}"])
-    with pytest.raises(SystemExit, match="is not in this repository") as exit_:
-        errors.run(report.main)
-
-    assert command in str(exit_.value)
-    assert not Path("x").exists()
-
-
-@pytest.mark.parametrize(
-    ("url", "markdown"),
-    [
-        ("https://example.org/a/1", "[Model, model card and pictures of this run](https://example.org/a/1)"),
-        ("javascript:alert(1)", "pictures: `javascript:alert(1)`"),
-        ("https://example.org/) @me", "pictures: `https://example.org/) @me`"),
-    ],
-)
-def test_artifact(url, markdown):
-    assert markdown in report.report("base", url)
-
-
-HOSTILE = (
-    "`$(touch pwned)`",
-    "a|b|c",
-    "<img src=x onerror=alert(1)></details></table>",
-    "@everyone #1 https://example.org www.example.org",
-    "line\n\n# heading\n| x |",
-    "``` ``` $`x`$ \\| \\",
-    "[x](javascript:y) ![z](http://q)",
-    "_a_ **b** ~~c~~ &lt; :smile: \u202e",
-)
-
-
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_stays_in_its_cell(text):
-    harmless = structure(written_with("harmless"))
-    markdown = written_with(text)
-
-    assert structure(markdown) == harmless
-    assert not Path("pwned").exists()
-    for token in GITHUB.parse(markdown):
-        for child in token.children or []:
-            if child.type != "code_inline":
-                assert "pwned" not in child.content
-                assert "everyone" not in child.content
-                assert "onerror" not in child.content
-
-
-def written_with(text):
-    """Report in which `text` is a branch (as far as Git allows), param, value, metric, class, stage, file and limit."""
-    params = altered(PARAMS, train={"learning_rate": text, text: 1})
-    metrics = altered(METRICS, **{f"x{text}": 0.5, "word": text})
-    metrics["per_class"] = metrics["per_class"] | {f"x{text}": {"recall": 0.5}}
-    history.results(params, metrics, [limit(f"x{text}", value=0.5, passed=False, relation=text), limit()])
-    lock = yaml.safe_load(Path("dvc.lock").read_text())
-    lock["stages"][f"x{text}"] = {"cmd": text, "deps": [{"path": text, "md5": "1"}]}
-    history.write("dvc.lock", yaml.safe_dump(lock, sort_keys=False))
-    branch = re.sub(r"[\s~^:?*\[\\\x00-\x1f]|\.\.|@\{", "", f"x{text}").replace("//", "/").strip("/.")
-    history.git("branch", "--force", branch, "base")
-    history.git("checkout", "--quiet", "-B", f"head-{branch}")
-    return report.report(branch)
-
-
-def structure(markdown):
-    """What kinds of elements follow one another, without their text."""
-    kinds = []
-    for token in GITHUB.parse(markdown):
-        kinds.append(token.content.splitlines()[0] if token.type == "html_block" else token.type)
-        kinds += [child.type for child in token.children or []]
-    return kinds
-
-
-def test_the_size_limit_holds_whatever_there_is():
-    params = altered(PARAMS, train={f"{'|`' * 30}{n}": "|`" * 500 for n in range(300)})
-    metrics = altered(METRICS, many={f"{'|`' * 30}{n}": "☃" * 500 for n in range(300)})
-    history.results(params, metrics, [limit("`" * 500 + str(n)) for n in range(300)])
-    text = report.report("base")
-
-    assert len(text.encode()) <= 64_000
-    assert "since a comment has a limited size" in text
 
 
 def test_metrics_of_several_files_and_at_top_level():

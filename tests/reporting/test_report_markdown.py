@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from reporting.markdown import Detail, assemble, code, difference, figure, listed, pair, shown, table
+from reporting.markdown import Detail, assemble, block, code, difference, figure, listed, pair, shown, table
 
 GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
@@ -40,6 +40,21 @@ def test_any_text_is_one_code_span_in_one_cell(text):
     assert [token.content for token in rows[:2]] == ["a", "b"]
     assert [[child.type for child in token.children] for token in rows[2:]] == [["code_inline"], ["code_inline"]]
     assert [child.type for child in inline(f"Base {code(text)} differs")] == ["text", "code_inline", "text"]
+
+
+@given(st.text(max_size=60), st.text("`~\n\r\t -#", max_size=20))
+def test_any_text_is_one_block_in_one_item(text, marks):
+    tokens = GITHUB.parse(f"- before:\n\n{block(marks + text + marks)}\n- after")
+
+    assert [token.type for token in tokens if token.type in ("list_item_open", "inline", "fence")] == [
+        *("list_item_open", "inline", "fence"),
+        *("list_item_open", "inline"),
+    ]
+
+
+def test_a_block_keeps_lines_and_cuts_what_is_too_much():
+    assert block("a:\n  b") == "  ```text\n  a:\n    b\n  ```"
+    assert block("long\n" * 9, longest=3, most=2) == "  ```text\n  lo…\n  lo…\n  ...\n  ```"
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,7 @@ from reporting import predictions
 from reporting.revisions import committed, resolve, snapshot, workspace
 from tests.reporting import history
 
-
-@pytest.fixture(autouse=True)
-def _repository(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(predictions, "_ASK_DVC", "raise SystemExit(1)")
-    history.start()
+pytestmark = pytest.mark.usefixtures("repository")
 
 
 def of_base():

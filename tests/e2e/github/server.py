@@ -59,20 +59,29 @@ class Server:
     def artifact(self, name: str) -> Path:
         return self.record / "artifacts" / name
 
-    def pull_request(self, source: str = REPOSITORY, author: str = "colleague", **options: Any) -> Run:
-        """Run what a pull request of the current branch to main sets off."""
+    def pull_request(
+        self,
+        source: str = REPOSITORY,
+        author: str = "colleague",
+        actor: str | None = None,
+        base: str = "main",
+        **options: Any,
+    ) -> Run:
+        """Run what a pull request of the current branch to `base` sets off; `actor` pushed, if not its author."""
+        actor = actor or author
         head = {"sha": self.commit(), "ref": self.branch(), "repo": {"full_name": source}}
-        base = {"sha": self.commit("main"), "ref": "main", "repo": {"full_name": REPOSITORY}}
-        event = {"pull_request": {"number": NUMBER, "head": head, "base": base, "user": {"login": author}}}
-        may_write = source == REPOSITORY and author != "dependabot[bot]"
-        return self.run("ml-pipeline", "pull_request", event, may_write=may_write, **{"job": "pipeline"} | options)
+        target = {"sha": self.commit(base), "ref": base, "repo": {"full_name": REPOSITORY}}
+        event = {"pull_request": {"number": NUMBER, "head": head, "base": target, "user": {"login": author}}}
+        may_write = source == REPOSITORY and actor != "dependabot[bot]"
+        options = {"job": "pipeline", "actor": actor, "may_write": may_write} | options
+        return self.run("ml-pipeline", "pull_request", event, **options)
 
     def push(self, before: str) -> Run:
         """Run what a push of the current branch sets off, which was at the commit `before`."""
         event = {"before": before, "after": self.commit(), "ref": f"refs/heads/{self.branch()}"}
         return self.run("ml-pipeline", "push", event, job="pipeline")
 
-    def completed(self, source: str = FORK, author: str = "somebody", newest: str | None = None) -> Run:
+    def completed(self, source: str = FORK, actor: str = "somebody", newest: str | None = None) -> Run:
         """Run what the end of a pull request's run sets off; `newest` is the pull request's head by now."""
         owner = source.partition("/")[0]
         run = {
@@ -81,7 +90,7 @@ class Server:
             "head_sha": self.commit(),
             "head_branch": self.branch(),
             "head_repository": {"full_name": source, "owner": {"login": owner}},
-            "actor": {"login": author},
+            "actor": {"login": actor},
         }
         label, sha = f"{owner}:{self.branch()}", newest or self.commit()
         pulls = [
@@ -99,6 +108,7 @@ class Server:
         *,
         env: dict[str, str] | None = None,
         job: str | None = None,
+        actor: str = "colleague",
         may_write: bool = True,
     ) -> Run:
         """Execute a workflow of the project, or one job of it, for an event."""
@@ -107,7 +117,7 @@ class Server:
         event_path.write_text(json.dumps(event | {"repository": {"full_name": REPOSITORY}}))
         actions = sorted(set(re.findall(r"uses: (\S+/(\S+)@\S+)", path.read_text())))
         command = [
-            *("act", name, "--json", "--workflows", str(path), "--eventpath", str(event_path)),
+            *("act", name, "--json", "--workflows", str(path), "--eventpath", str(event_path), "--actor", actor),
             *("--platform", "ubuntu-latest=-self-hosted", "--no-skip-checkout", "--no-cache-server"),
             *("--action-cache-path", str(self.folder / "runner")),
             *("--secret", f"GITHUB_TOKEN={'token-may-write' if may_write else 'token-read-only'}"),

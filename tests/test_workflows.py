@@ -1,0 +1,202 @@
+"""The workflows say what nothing else can prove: no run of them here has GitHub's cache, token, clock or queue."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
+# "on" is a truth value in YAML 1.1, which PyYAML reads.
+WORKFLOWS: dict[str, dict[str, Any]] = {
+    path.stem: {"on" if key is True else key: value for key, value in yaml.safe_load(path.read_text()).items()}
+    for path in FILES
+}
+JOBS = {(name, job): content for name, file in WORKFLOWS.items() for job, content in file["jobs"].items()}
+STEPS = [(f"{name}/{job}", step) for (name, job), content in JOBS.items() for step in content["steps"]]
+
+
+def using(action: str, name: str | None = None) -> list[dict[str, Any]]:
+    """Settings of each step that uses an action."""
+    return [
+        step.get("with", {})
+        for place, step in STEPS
+        if step.get("uses", "").startswith(f"{action}@") and place.startswith(name or "")
+    ]
+
+
+def test_the_workflows_are_these():
+    assert set(WORKFLOWS) == {"ml-pipeline", "post-report", "retrain-from-scratch"}, "test the new one here, too"
+
+
+def test_every_action_is_pinned_to_a_commit():
+    """A tag can be moved to other code by whoever owns the action; Dependabot needs the version beside the commit."""
+    lines = [line.strip() for path in FILES for line in path.read_text().splitlines() if "uses:" in line]
+    loose = [line for line in lines if not re.fullmatch(r"(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)]
+    assert lines
+    assert {line.removeprefix("- ") for line in loose} == {"uses: iterative/setup-cml@v2"}
+
+
+def test_an_action_that_is_not_pinned_comes_last():
+    """After it, nothing is uploaded or computed any more; and CML itself is of a fixed version."""
+    assert [settings["version"] for settings in using("iterative/setup-cml")] == ["v0.20.6"] * 2
+    for job in (("ml-pipeline", "pipeline"), ("post-report", "post")):
+        names = [step.get("name") or step["uses"] for step in JOBS[job]["steps"]]
+        after = names[names.index("iterative/setup-cml@v2") + 1 :]
+        assert [name for name in after if name != "Comment" and not name.startswith("Fail if ")] == []
+
+
+def test_vega_stays_away():
+    """setup-cml would install canvas, which has no build for the Node that runners have."""
+    assert {settings["vega"] for settings in using("iterative/setup-cml")} == {False}
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_workflow_grants_nothing_by_itself(name):
+    """Otherwise a new job would have the rights of the repository's default, which may be to write."""
+    assert WORKFLOWS[name]["permissions"] == {}
+
+
+def test_each_job_has_the_rights_it_uses_and_no_other():
+    assert {place: content["permissions"] for place, content in JOBS.items()} == {
+        ("ml-pipeline", "tests"): {"contents": "read"},
+        ("ml-pipeline", "pipeline"): {"contents": "read", "pull-requests": "write"},  # the comment
+        ("post-report", "post"): {"actions": "read", "pull-requests": "write"},  # the artifact, the comment
+        ("retrain-from-scratch", "retrain"): {"contents": "read"},
+    }
+
+
+def test_the_token_is_handed_to_those_steps_alone_that_ask_github_something():
+    """A step of the pull request's own code must not see it: that code is what is being reviewed."""
+    named = [(place, step.get("name")) for place, step in STEPS if "github.token" in str(step)]
+    assert named == [
+        ("ml-pipeline/pipeline", "Comment"),
+        ("post-report/post", "Download the report, if there is one"),
+        ("post-report/post", "Find the open pull request that has this commit as its head"),
+        ("post-report/post", "Comment"),
+    ]
+    assert [path.stem for path in FILES if "secrets." in path.read_text()] == []
+
+
+def test_no_checkout_leaves_the_token_behind():
+    """By default it stays in .git/config, where every later step can read it."""
+    assert len(using("actions/checkout")) == 3
+    assert {settings["persist-credentials"] for settings in using("actions/checkout")} == {False}
+
+
+def test_what_may_write_runs_no_code_of_a_pull_request():
+    """`pull_request_target` runs with the rights of the base. So does `workflow_run`, which checks nothing out."""
+    assert [name for name, file in WORKFLOWS.items() if "pull_request_target" in file["on"]] == []
+    assert using("actions/checkout", "post-report/") == []
+    assert WORKFLOWS["post-report"]["on"] == {
+        "workflow_run": {"workflows": [WORKFLOWS["ml-pipeline"]["name"]], "types": ["completed"]}
+    }
+
+
+def test_pull_requests_and_what_was_merged_are_run():
+    on = WORKFLOWS["ml-pipeline"]["on"]
+    assert on == {"pull_request": None, "push": {"branches": ["main"]}, "workflow_dispatch": None}
+
+
+def test_once_a_week_everything_is_trained_anew():
+    """At no full hour: then GitHub has so much to start that it starts some of it late, or not at all."""
+    on = WORKFLOWS["retrain-from-scratch"]["on"]
+    assert set(on) == {"schedule", "workflow_dispatch"}
+    (schedule,) = on["schedule"]
+    minute, hour, day, month, weekday = schedule["cron"].split()
+    assert 0 < int(minute) < 60
+    assert 0 <= int(hour) < 24
+    assert (day, month) == ("*", "*")
+    assert 0 <= int(weekday) < 7
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
+    """Of the same branch, and of the same fork: otherwise one pull request would end another's run."""
+    concurrency = WORKFLOWS[name]["concurrency"]
+    assert concurrency["cancel-in-progress"] is True
+    of = {
+        "ml-pipeline": ["github.workflow", "github.ref"],
+        "post-report": [
+            "github.workflow",
+            "github.event.workflow_run.head_repository.full_name",
+            "github.event.workflow_run.head_branch",
+        ],
+        "retrain-from-scratch": ["github.workflow"],
+    }
+    assert re.findall(r"\$\{\{ (\S+) \}\}", concurrency["group"]) == of[name]
+
+
+def test_pip_s_downloads_are_kept_as_long_as_the_lock_is_the_same():
+    """Keyed by default on requirements.txt, which is not there: then setup-python fails."""
+    settings = using("actions/setup-python")
+    assert len(settings) == 3
+    for setting in settings:
+        assert (setting["cache"], setting["cache-dependency-path"]) == ("pip", "requirements.lock")
+        assert (ROOT / setting["cache-dependency-path"]).is_file()
+        assert setting["python-version"] == "3.11"  # the oldest that pyproject.toml allows; as text, 3.10 is not 3.1
+
+
+def test_dvc_s_cache_is_kept_by_its_lock_and_started_from_an_older_one():
+    """What is there for another dvc.lock still holds most of it: archives, and all that this change left alone."""
+    (cache,) = using("actions/cache")
+    assert cache["key"] == "dvc-${{ hashFiles('dvc.lock') }}"
+    assert cache["restore-keys"] == "dvc-"
+    assert cache["path"] == ".dvc/cache"
+    config = (ROOT / ".dvc/config").read_text()
+    assert "cache" not in config, "DVC's cache is no longer in its default place"
+
+
+def test_nothing_of_a_cache_is_in_a_retraining():
+    """It asks whether the committed result can be had from nothing."""
+    assert using("actions/cache", "retrain-from-scratch/") == []
+    assert [step for place, step in STEPS if place.startswith("retrain") and "dvc pull" in step.get("run", "")] == []
+
+
+@pytest.mark.parametrize("place", JOBS, ids="/".join)
+def test_every_job_has_an_end(place):
+    """GitHub's own limit is six hours, which somebody pays for."""
+    assert 0 < JOBS[place]["timeout-minutes"] <= 60
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_a_pipe_fails_with_its_first_command(name):
+    """`verify | tee` would pass for right whatever verify says: GitHub's default shell has no pipefail."""
+    assert WORKFLOWS[name]["defaults"]["run"]["shell"] == "bash"
+
+
+def test_no_expression_is_put_into_a_script():
+    """A branch may be called `$(...)`: what is not ours reaches a script as a variable of its environment."""
+    assert [(place, step["name"]) for place, step in STEPS if "${{" in step.get("run", "")] == []
+
+
+def test_the_pull_request_s_own_commit_is_checked_out_with_its_history():
+    """GitHub's default is a merge that nobody committed, alone; the report names commits and compares with the base."""
+    (settings,) = using("actions/checkout", "ml-pipeline/pipeline")
+    assert settings["ref"] == "${{ github.event.pull_request.head.sha || github.sha }}"
+    assert settings["fetch-depth"] == 0
+
+
+def test_who_set_off_the_run_decides_whether_it_may_comment():
+    """GitHub goes by the actor, not by who opened the pull request. The second workflow goes by nobody's name."""
+    read_only = JOBS["ml-pipeline", "pipeline"]["env"]["READ_ONLY"]
+    assert "github.actor == 'dependabot[bot]'" in read_only
+    assert "head.repo.full_name != github.repository" in read_only
+    assert [path.stem for path in FILES if "user.login" in path.read_text()] == []
+    assert JOBS["post-report", "post"]["if"] == "github.event.workflow_run.event == 'pull_request'"
+
+
+def test_a_run_comments_or_leaves_its_report_but_never_both():
+    steps = {step.get("name"): step for step in JOBS["ml-pipeline", "pipeline"]["steps"]}
+    comment, leave = steps["Comment"], steps["Upload the report, for post-report.yml"]
+    assert leave["if"] == comment["if"].replace("'false'", "'true'") != comment["if"]
+    (download,) = using("actions/download-artifact")
+    assert leave["with"]["name"] == download["pattern"]
+
+
+def test_dependabot_looks_after_the_actions():
+    """Pinned to a commit, an action is never mended by itself."""
+    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
+    assert "github-actions" in {update["package-ecosystem"] for update in updates}
