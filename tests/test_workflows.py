@@ -28,7 +28,7 @@ def using(action: str, name: str | None = None) -> list[dict[str, Any]]:
 
 
 def test_the_workflows_are_these():
-    assert set(WORKFLOWS) == {"ml-pipeline", "post-report", "retrain-from-scratch"}, "test the new one here, too"
+    assert set(WORKFLOWS) == {"deploy", "ml-pipeline", "post-report", "retrain-from-scratch"}, "test the new one here, too"
 
 
 def test_every_action_is_pinned_to_a_commit():
@@ -61,6 +61,9 @@ def test_a_workflow_grants_nothing_by_itself(name):
 
 def test_each_job_has_the_rights_it_uses_and_no_other():
     assert {place: content["permissions"] for place, content in JOBS.items()} == {
+        ("deploy", "assignment"): {"contents": "read"},
+        ("deploy", "staging"): {"contents": "read"},
+        ("deploy", "production"): {"contents": "read"},
         ("ml-pipeline", "tests"): {"contents": "read"},
         ("ml-pipeline", "pipeline"): {"contents": "read", "pull-requests": "write"},  # the comment
         ("ml-pipeline", "release"): {"actions": "write", "contents": "write"},  # deploy.yml is started, tags are pushed
@@ -86,7 +89,7 @@ def test_the_token_is_handed_to_those_steps_alone_that_ask_github_something():
 
 def test_no_checkout_leaves_the_token_behind():
     """By default it stays in .git/config, where every later step can read it."""
-    assert len(using("actions/checkout")) == 4
+    assert len(using("actions/checkout")) == 7
     assert {settings["persist-credentials"] for settings in using("actions/checkout")} == {False}
 
 
@@ -120,10 +123,11 @@ def test_once_a_week_everything_is_trained_anew():
 def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
     """Of the same branch, and of the same fork: otherwise one pull request would end another's run."""
     concurrency = WORKFLOWS[name]["concurrency"]
-    # On main, a run that releases comes to its end, and the newest of those that wait is next.
-    ends = "${{ github.ref != 'refs/heads/main' }}" if name == "ml-pipeline" else True
+    # On main, a run that releases comes to its end, and the newest of those that wait is next; so does a deployment.
+    ends: Any = {"ml-pipeline": "${{ github.ref != 'refs/heads/main' }}", "deploy": False}.get(name, True)
     assert concurrency["cancel-in-progress"] == ends
     of = {
+        "deploy": ["github.workflow", "inputs.ref || github.ref_name"],
         "ml-pipeline": ["github.workflow", "github.ref"],
         "post-report": [
             "github.workflow",
@@ -132,7 +136,7 @@ def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
         ],
         "retrain-from-scratch": ["github.workflow"],
     }
-    assert re.findall(r"\$\{\{ (\S+) \}\}", concurrency["group"]) == of[name]
+    assert re.findall(r"\$\{\{ (.+?) \}\}", concurrency["group"]) == of[name]
 
 
 def test_pip_s_downloads_are_kept_as_long_as_the_lock_is_the_same():
