@@ -8,7 +8,7 @@ BASE ?= origin/main
 # A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
-unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH
+unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH
 define newline
 
 
@@ -22,7 +22,8 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions plots lock clean
+.PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy \
+  image check-image plots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -45,7 +46,7 @@ test: lint ## set up, then lint, types and all tests
 test-quick: $(VENV)/installed-dev ## unit tests alone
 	python -m pytest -m 'not e2e'
 
-lint: $(VENV)/installed-dev ## style, types, workflows
+lint: $(VENV)/installed-dev ## style, types, workflows, Dockerfile
 	ruff check .
 	ruff format --check .
 	mypy
@@ -53,6 +54,7 @@ lint: $(VENV)/installed-dev ## style, types, workflows
 	actionlint
 	check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	hadolint --failure-threshold style Dockerfile
 
 verify: $(VENV)/installed ## is dvc.lock current, and everything it names pushed and committed?
 	python -m reporting.verify
@@ -71,6 +73,15 @@ rollback: $(VENV)/installed ## put back what a stage had before: STAGE=productio
 
 versions: $(VENV)/installed ## what is in which stage, since when, and how good
 	@python -m delivery.versions
+
+deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging [WATCH=1] [REPO=https://...] [URL=]
+	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(if $(value WATCH),--watch)
+
+image: ## build the service's image: [IMAGE=mnist]
+	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .
+
+check-image: $(VENV)/installed ## start the image with what is deployed for STAGE=staging, and smoke-test it: [VERSION=v0.1.0]
+	@python -m delivery.container $(call option,stage,STAGE) $(call option,image,IMAGE) $(call option,version,VERSION)
 
 plots: $(VENV)/installed-dev ## render DVC's plots as pictures into dvc_plots/
 	python -m reporting.plots

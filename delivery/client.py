@@ -1,4 +1,4 @@
-"""What is asked of a running service: which version answers, and to load the one that was put in place."""
+"""What is asked of a running service: which version answers, to load another, to recognise digits."""
 
 import http.client
 import json
@@ -7,12 +7,15 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from delivery.settings import is_loopback
 from digits.errors import PipelineError
 
 READY_SECONDS = 10.0
 # Loading and warming a session takes well under a second; on a machine that is busy, and one that swaps, longer.
 RELOAD_SECONDS = 60.0
+_IMAGES = 50  # a request
 
 
 class ServiceError(PipelineError):
@@ -55,11 +58,34 @@ def reload(url: str, token: str | None) -> None:
         raise ServiceError(f"{url}: the service refuses the version: {_short(answer)}")
 
 
+class Served:
+    """A service's model, as the smoke test takes one."""
+
+    def __init__(self, url: str, version: str) -> None:
+        self._url, self._version = url, version
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Class probabilities float32 (N, classes) of images uint8 (N, H, W), N at least 1.
+
+        Raises:
+            ServiceError: the service gives none, or another version does.
+        """
+        found: list[Any] = []
+        for part in np.split(images, range(_IMAGES, len(images), _IMAGES)):
+            content = json.dumps({"images": part.tolist()}).encode()
+            status, answer = _ask(self._url, "/v1/predict", READY_SECONDS, data=content)
+            if status != 200 or answer.get("version") != self._version:
+                said = _short(answer) if status != 200 else f"version {answer.get('version')}"
+                raise ServiceError(f"{self._url}/v1/predict: answers {status} {said}, expected {self._version}'s")
+            found += [prediction["probabilities"] for prediction in answer["predictions"]]
+        return np.array(found, np.float32)
+
+
 def _ask(
     url: str, path: str, seconds: float, *, token: str | None = None, data: bytes | None = None
 ) -> tuple[int | None, dict[str, Any]]:
     """Status and JSON object of an answer; None if the connection is refused."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     request = urllib.request.Request(f"{url.rstrip('/')}{path}", data=data, headers=headers)  # noqa: S310, see settings
     # A proxy is for what is elsewhere.
     direct = [urllib.request.ProxyHandler({})] if is_loopback(urlsplit(url).hostname or "") else []

@@ -107,8 +107,8 @@ class Deployments:
         try:
             yield part
             _sync(part)
-            # Whoever still serves a damaged version of this name has read it long ago.
-            _remove(self.path(version))
+            # One of this name is damaged, or of another commit; who serves it has read it long ago.
+            self._take_away(self.path(version))
             part.rename(self.path(version))
             _sync(self._versions)
         finally:
@@ -136,7 +136,14 @@ class Deployments:
         name = current.version if current else ""
         paths = sorted(self._versions.iterdir(), key=lambda path: (path.name == name, path.stat().st_mtime_ns))
         for path in paths[:-keep]:
-            _remove(path)
+            self._take_away(path)
+
+    def _take_away(self, path: Path) -> None:
+        """Remove a version in one step: half of one would pass for the last that was in place."""
+        if path.exists():
+            gone = path.with_name(f".{path.name}.gone")
+            path.rename(gone)
+            _remove(gone)
 
     def status(self) -> dict[str, Any]:
         """What the last reconciliation left in status.json; empty before the first."""

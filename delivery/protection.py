@@ -1,18 +1,20 @@
-"""Limits of size, time and number, for every request: what is too much is answered early and kept nowhere."""
+"""Limits of size, time and number, for every request: what is too much is refused early and kept nowhere."""
 
 import asyncio
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Questions of operators and their tools, which have to be answered most of all when there is too much to do.
+# What operators and their tools ask, which has to be answered most of all when there is too much to do.
 _ALWAYS = frozenset(("/healthz", "/readyz", "/metrics"))
 # Seconds after which a client that was refused may try again.
-_RETRY_AFTER = "1"
+RETRY_AFTER = {"retry-after": "1"}
+# What has not been read by then is not read any more, so the connection is of no more use.
+_CLOSE = {"connection": "close"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +27,19 @@ class Limits:
     seconds: float  # for one request, from its header to its answer
 
 
-class TooLarge(Exception):
-    """A body without a declared length has become longer than allowed."""
+@dataclasses.dataclass
+class Load:
+    """How much it has taken on."""
+
+    requests: int = 0
+    bytes: int = 0
+
+
+class TooLargeError(HTTPException):
+    """A body is longer than allowed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"the request is larger than {limit} bytes", _CLOSE)
 
 
 class Protection:
@@ -35,6 +48,7 @@ class Protection:
     Args:
         app: what is protected.
         limits: what it takes on.
+        load: what it has taken on, counted here.
         observe: called with method, route, status and seconds of each request.
         finished: called with the scope of each request whose answer has been sent or given up.
     """
@@ -43,18 +57,18 @@ class Protection:
         self,
         app: ASGIApp,
         limits: Limits,
+        load: Load,
         observe: Callable[[str, str, int, float], None],
         finished: Callable[[Scope], None],
     ) -> None:
-        self._app, self._limits, self._observe, self._finished = app, limits, observe, finished
-        self.waiting = self.waiting_bytes = 0
+        self._app, self._limits, self._load, self._observe, self._finished = app, limits, load, observe, finished
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 413, 503 or 408 where a limit is exceeded; otherwise let the application answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, limits = time.perf_counter(), 0, self._limits
+        started, status = time.perf_counter(), 500
 
         async def observed(message: Message) -> None:
             nonlocal status
@@ -63,37 +77,43 @@ class Protection:
             await send(message)
 
         declared = _declared_length(scope)
-        size = limits.request_bytes if declared is None else declared
-        self.waiting += 1
-        self.waiting_bytes += size
+        size = self._limits.request_bytes if declared is None else declared
+        self._load.requests += 1
+        self._load.bytes += size
         try:
-            if size > limits.request_bytes:
-                await _refuse(413, _too_large(limits), scope, receive, observed)
-            elif self._overloaded() and scope["path"] not in _ALWAYS:
-                await _refuse(503, "too many requests are waiting; try again later", scope, receive, observed)
-            else:
+            refusal = self._refusal(scope, size)
+            if refusal is None:
                 if declared is None:
-                    receive = _counted(receive, limits.request_bytes)
-                async with asyncio.timeout(limits.seconds):
-                    await self._app(scope, receive, observed)
-        except TooLarge:
-            await _refuse(413, _too_large(limits), scope, receive, observed)
-        except TimeoutError:
-            if status:
-                raise
-            if "waiting" in scope:
-                await _refuse(503, "no answer in time; try again later", scope, receive, observed)
-            else:
-                await _refuse(408, f"the request took longer than {limits.seconds:g} s", scope, receive, observed)
+                    receive = _counted(receive, size)
+                refusal = await self._answered(scope, receive, observed)
+            if refusal is not None:
+                content = {"detail": refusal.detail}
+                await JSONResponse(content, refusal.status_code, refusal.headers)(scope, receive, observed)
         finally:
-            self.waiting -= 1
-            self.waiting_bytes -= size
+            self._load.requests -= 1
+            self._load.bytes -= size
             self._finished(scope)
             route = getattr(scope.get("route"), "path", "other")
             self._observe(scope["method"], route, status, time.perf_counter() - started)
 
-    def _overloaded(self) -> bool:
-        return self.waiting > self._limits.waiting or self.waiting_bytes > self._limits.waiting_bytes
+    def _refusal(self, scope: Scope, size: int) -> HTTPException | None:
+        limits, load = self._limits, self._load
+        if size > limits.request_bytes:
+            return TooLargeError(limits.request_bytes)
+        if (load.requests > limits.waiting or load.bytes > limits.waiting_bytes) and scope["path"] not in _ALWAYS:
+            return HTTPException(503, "too many requests are waiting; try again later", RETRY_AFTER | _CLOSE)
+        return None
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> HTTPException | None:
+        seconds = self._limits.seconds
+        try:
+            async with asyncio.timeout(seconds):
+                await self._app(scope, receive, send)
+        except TimeoutError:
+            if "waiting" in scope:  # it was read, and the service is to blame
+                return HTTPException(503, "no answer in time; try again later", RETRY_AFTER | _CLOSE)
+            return HTTPException(408, f"the request took longer than {seconds:g} s to arrive", _CLOSE)
+        return None
 
 
 def _declared_length(scope: Scope) -> int | None:
@@ -115,19 +135,7 @@ def _counted(receive: Receive, limit: int) -> Receive:
         message = await receive()
         total += len(message.get("body", b""))
         if total > limit:
-            raise TooLarge
+            raise TooLargeError(limit)
         return message
 
     return counting
-
-
-def _too_large(limits: Limits) -> str:
-    return f"the request is larger than {limits.request_bytes} bytes"
-
-
-async def _refuse(status: int, detail: str, scope: Scope, receive: Receive, send: Send) -> None:
-    # What has not been read yet is not read any more, so the connection is of no more use.
-    headers: dict[str, Any] = {"connection": "close"}
-    if status == 503:
-        headers["retry-after"] = _RETRY_AFTER
-    await JSONResponse({"detail": detail}, status, headers)(scope, receive, send)

@@ -98,9 +98,12 @@ class _Attempt:
 
     def _recover(self) -> None:
         """Undo what a run left that ended after it had switched and before it knew how that had come out."""
+        if not self._last:
+            self.report(None)  # or the very first switch would have no record of what was before
+            self._last = self._place.status()
         recorded, current = self._last.get("current"), self._place.current()
-        if recorded and current and recorded != current.version and self._place.find(recorded):
-            self._place.switch(recorded)
+        if current and current.version != recorded:
+            self._place.switch(recorded if recorded and self._place.find(recorded) else None)
 
     def _bring(self, desired: Version) -> None:
         """Have the version on disk, whole and tested."""

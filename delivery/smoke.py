@@ -8,7 +8,7 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,14 @@ from digits.storage import read_arrays
 # What evaluate stored was computed by the same file, so it comes out the same to the bit on one kind of processor.
 # Another kind, or another version of ONNX Runtime, may add up in another order.
 TOLERANCE = 1e-4
+
+
+class Model(Protocol):
+    """Whatever gives probabilities: a session, or a service that has one."""
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Class probabilities float32 (N, classes) of images uint8 (N, H, W)."""
+        ...
 
 
 class SmokeError(PipelineError):
@@ -57,11 +65,11 @@ def main() -> None:
     print(json.dumps(result.summary()))
 
 
-def smoke_test(model: OnnxModel, smoke: Path, accuracy: float) -> Smoke:
+def smoke_test(model: Model, smoke: Path, accuracy: float) -> Smoke:
     """Ask `model` for the labels of the images in `smoke`, and hold its answers against those that evaluate stored.
 
     Args:
-        model: the session under test.
+        model: what is under test.
         smoke: the version's own smoke set, models/smoke.npz: images, labels and probabilities.
         accuracy: the share of labels, 0 to 1, that have to be right.
 
@@ -75,7 +83,9 @@ def smoke_test(model: OnnxModel, smoke: Path, accuracy: float) -> Smoke:
     labelled((images, labels), str(smoke))
     try:
         probabilities = model.probabilities(images)
-    except Exception as error:  # onnxruntime's exceptions share no other base class
+    except PipelineError as error:
+        return Smoke(False, len(labels), 0, str(error))
+    except Exception as error:  # onnxruntime's share no other base class
         said = str(error).partition("\n")[0]
         return Smoke(False, len(labels), 0, f"the model can't score the smoke set: {said}")
     if probabilities.shape != stored.shape:
