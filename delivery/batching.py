@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ _TOGETHER = 128
 
 
 class Answer(NamedTuple):
-    """Predictions of one request, already logged: ids, labels and probabilities (10 each) in the order of its images."""
+    """Predictions of one request, already logged, in the order of its images."""
 
     version: str
     ids: list[str]
@@ -35,7 +36,7 @@ class Waiting:
 
 
 class Batcher:
-    """Scores and logs what waits.
+    """Scores and logs what waits. All methods belong to the event loop's thread.
 
     Args:
         slot: holds the version that answers.
@@ -45,15 +46,17 @@ class Batcher:
 
     def __init__(self, slot: Slot, log: PredictionLog, observe: Callable[[Scored], None]) -> None:
         self._slot, self._log, self._observe = slot, log, observe
-        self._queue: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Waiting] = deque()
+        self._busy = False
+        self._batches: queue.SimpleQueue[list[Waiting] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="scoring")
         self._thread.start()
 
     @property
     def waiting(self) -> int:
         """Requests that no batch has taken yet."""
-        return self._queue.qsize()
+        return len(self._waiting)
 
     def submit(self, pixels: bytes, count: int) -> Waiting:
         """Let `count` images wait for the next batch; await the `future` of what is returned.
@@ -61,27 +64,41 @@ class Batcher:
         The future raises SlotError if no model answers and LogError if the predictions can't be logged.
         """
         waiting = Waiting(pixels, count, self._loop.create_future())
-        self._queue.put(waiting)
+        self._waiting.append(waiting)
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._next_batch)  # after all requests that have arrived by now
         return waiting
 
     def done(self, waiting: Waiting) -> None:
-        """The answer has been sent, or nobody wants it any more. Call in the event loop's thread."""
+        """The answer has been sent, or nobody wants it any more."""
         waiting.future.cancel()
         if waiting.loaded is not None:
             self._slot.give_back(waiting.loaded)
             waiting.loaded = None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Answer what waits, then stop."""
-        self._queue.put(None)
+        while self._busy:
+            await asyncio.sleep(0.001)
+        self._batches.put(None)
         self._thread.join()
 
+    def _next_batch(self) -> None:
+        batch: list[Waiting] = []
+        images = 0
+        while self._waiting and images < _TOGETHER:
+            waiting = self._waiting.popleft()
+            if not waiting.future.cancelled():
+                batch.append(waiting)
+                images += waiting.count
+        self._busy = bool(batch)
+        if batch:
+            self._batches.put(batch)
+
     def _work(self) -> None:
-        last = False
-        while not last:
-            batch, last = self._next_batch()
-            if not batch:
-                continue
+        """The scoring thread: one batch after the other."""
+        while (batch := self._batches.get()) is not None:
             loaded: Loaded | None = None
             answers: list[Answer] | Exception
             try:
@@ -90,22 +107,6 @@ class Batcher:
             except Exception as error:  # whatever it is, those who wait are told, and the next batch is tried
                 answers = error
             self._loop.call_soon_threadsafe(self._deliver, batch, loaded, answers)
-
-    def _next_batch(self) -> tuple[list[Waiting], bool]:
-        batch: list[Waiting] = []
-        images, wait = 0, True
-        while images < _TOGETHER:
-            try:
-                waiting = self._queue.get(block=wait)
-            except queue.Empty:
-                break
-            if waiting is None:
-                return batch, True
-            wait = False
-            if not waiting.future.cancelled():
-                batch.append(waiting)
-                images += waiting.count
-        return batch, False
 
     def _score(self, loaded: Loaded, batch: list[Waiting]) -> list[Answer]:
         pixels = np.frombuffer(b"".join(waiting.pixels for waiting in batch), np.uint8).reshape(-1, 28, 28)
@@ -122,6 +123,7 @@ class Batcher:
         return answers
 
     def _deliver(self, batch: list[Waiting], loaded: Loaded | None, answers: list[Answer] | Exception) -> None:
+        self._next_batch()
         for index, waiting in enumerate(batch):
             if waiting.future.cancelled():
                 if loaded is not None:

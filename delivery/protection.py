@@ -1,4 +1,4 @@
-"""Limits of size, time and number, for every request: what is too much is answered early and kept nowhere."""
+"""Limits of size, time and number, for every request: what is too much is refused early and kept nowhere."""
 
 import asyncio
 import dataclasses
@@ -6,13 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Questions of operators and their tools, which have to be answered most of all when there is too much to do.
+# What operators and their tools ask, which has to be answered most of all when there is too much to do.
 _ALWAYS = frozenset(("/healthz", "/readyz", "/metrics"))
 # Seconds after which a client that was refused may try again.
-_RETRY_AFTER = "1"
+RETRY_AFTER = {"retry-after": "1"}
+# What has not been read by then is not read any more, so the connection is of no more use.
+_CLOSE = {"connection": "close"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +28,19 @@ class Limits:
     seconds: float  # for one request, from its header to its answer
 
 
-class TooLarge(Exception):
-    """A body without a declared length has become longer than allowed."""
+@dataclasses.dataclass
+class Load:
+    """How much it has taken on."""
+
+    requests: int = 0
+    bytes: int = 0
+
+
+class TooLargeError(HTTPException):
+    """A body is longer than allowed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(413, f"the request is larger than {limit} bytes", _CLOSE)
 
 
 class Protection:
@@ -35,6 +49,7 @@ class Protection:
     Args:
         app: what is protected.
         limits: what it takes on.
+        load: what it has taken on, counted here.
         observe: called with method, route, status and seconds of each request.
         finished: called with the scope of each request whose answer has been sent or given up.
     """
@@ -43,18 +58,19 @@ class Protection:
         self,
         app: ASGIApp,
         limits: Limits,
+        load: Load,
         observe: Callable[[str, str, int, float], None],
         finished: Callable[[Scope], None],
     ) -> None:
-        self._app, self._limits, self._observe, self._finished = app, limits, observe, finished
-        self.waiting = self.waiting_bytes = 0
+        self._app, self._limits, self._load, self._observe, self._finished = app, limits, load, observe, finished
+        self._deadlines = _Deadlines(limits.seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 413, 503 or 408 where a limit is exceeded; otherwise let the application answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, limits = time.perf_counter(), 0, self._limits
+        started, status = time.monotonic(), 0
 
         async def observed(message: Message) -> None:
             nonlocal status
@@ -63,37 +79,91 @@ class Protection:
             await send(message)
 
         declared = _declared_length(scope)
-        size = limits.request_bytes if declared is None else declared
-        self.waiting += 1
-        self.waiting_bytes += size
+        size = self._limits.request_bytes if declared is None else declared
+        self._load.requests += 1
+        self._load.bytes += size
         try:
-            if size > limits.request_bytes:
-                await _refuse(413, _too_large(limits), scope, receive, observed)
-            elif self._overloaded() and scope["path"] not in _ALWAYS:
-                await _refuse(503, "too many requests are waiting; try again later", scope, receive, observed)
-            else:
+            refusal = self._refusal(scope, size)
+            if refusal is None:
                 if declared is None:
-                    receive = _counted(receive, limits.request_bytes)
-                async with asyncio.timeout(limits.seconds):
-                    await self._app(scope, receive, observed)
-        except TooLarge:
-            await _refuse(413, _too_large(limits), scope, receive, observed)
-        except TimeoutError:
-            if status:
-                raise
-            if "waiting" in scope:
-                await _refuse(503, "no answer in time; try again later", scope, receive, observed)
-            else:
-                await _refuse(408, f"the request took longer than {limits.seconds:g} s", scope, receive, observed)
+                    receive = _counted(receive, size)
+                refusal = await self._answered(scope, receive, observed)
+            if refusal is not None and not status:
+                content = {"detail": refusal.detail}
+                await JSONResponse(content, refusal.status_code, refusal.headers)(scope, receive, observed)
         finally:
-            self.waiting -= 1
-            self.waiting_bytes -= size
+            self._load.requests -= 1
+            self._load.bytes -= size
             self._finished(scope)
             route = getattr(scope.get("route"), "path", "other")
-            self._observe(scope["method"], route, status, time.perf_counter() - started)
+            self._observe(scope["method"], route, status or 500, time.monotonic() - started)
 
-    def _overloaded(self) -> bool:
-        return self.waiting > self._limits.waiting or self.waiting_bytes > self._limits.waiting_bytes
+    def _refusal(self, scope: Scope, size: int) -> HTTPException | None:
+        limits, load = self._limits, self._load
+        if size > limits.request_bytes:
+            return TooLargeError(limits.request_bytes)
+        if (load.requests > limits.waiting or load.bytes > limits.waiting_bytes) and scope["path"] not in _ALWAYS:
+            return HTTPException(503, "too many requests are waiting; try again later", RETRY_AFTER | _CLOSE)
+        return None
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> HTTPException | None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._deadlines.begin(task)
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._deadlines.passed(task):
+                raise
+            task.uncancel()
+            if "waiting" in scope:  # it was read, and the service is to blame
+                return HTTPException(503, "no answer in time; try again later", RETRY_AFTER | _CLOSE)
+            return HTTPException(408, f"the request took longer than {self._limits.seconds:g} s to arrive", _CLOSE)
+        finally:
+            self._deadlines.end(task)
+        return None
+
+
+class _Deadlines:
+    """Cancels tasks that take too long. One timer for all of them, since nearly all are done in milliseconds.
+
+    Args:
+        seconds: that a task may take, and up to a quarter more.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun: dict[asyncio.Task[Any], float] = {}  # the oldest first
+        self._passed: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, task: asyncio.Task[Any]) -> None:
+        """The task has so long from now."""
+        self._begun[task] = time.monotonic()
+        if self._timer is None:
+            self._look_later()
+
+    def passed(self, task: asyncio.Task[Any]) -> bool:
+        """Whether the task was cancelled from here."""
+        return task in self._passed
+
+    def end(self, task: asyncio.Task[Any]) -> None:
+        """The task is done, in whatever way."""
+        self._begun.pop(task, None)
+        self._passed.discard(task)
+
+    def _look_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds / 4, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        oldest = time.monotonic() - self._seconds
+        for task in [task for task, begun in self._begun.items() if begun <= oldest]:
+            del self._begun[task]
+            self._passed.add(task)
+            task.cancel()
+        if self._begun:
+            self._look_later()
 
 
 def _declared_length(scope: Scope) -> int | None:
@@ -115,19 +185,7 @@ def _counted(receive: Receive, limit: int) -> Receive:
         message = await receive()
         total += len(message.get("body", b""))
         if total > limit:
-            raise TooLarge
+            raise TooLargeError(limit)
         return message
 
     return counting
-
-
-def _too_large(limits: Limits) -> str:
-    return f"the request is larger than {limits.request_bytes} bytes"
-
-
-async def _refuse(status: int, detail: str, scope: Scope, receive: Receive, send: Send) -> None:
-    # What has not been read yet is not read any more, so the connection is of no more use.
-    headers: dict[str, Any] = {"connection": "close"}
-    if status == 503:
-        headers["retry-after"] = _RETRY_AFTER
-    await JSONResponse({"detail": detail}, status, headers)(scope, receive, send)

@@ -54,8 +54,14 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
-def connect(url: str) -> Engine:
+def connect(url: str, power_safe: bool = False) -> Engine:
     """Open the log at an SQLAlchemy URL, with tables of this program's `SCHEMA`, made if there are none.
+
+    Args:
+        url: `sqlite:///logs/production.db` or `postgresql://user:password@host/database`.
+        power_safe: let SQLite wait at each commit until the disk has it, as PostgreSQL does. Without, what was written
+            survives a kill of the service but, of what came after the last checkpoint (a second or so), not a power
+            failure; the file is sound either way.
 
     Raises:
         LogError: no database answers there, or its tables are another program's.
@@ -68,9 +74,10 @@ def connect(url: str) -> Engine:
             if not address.database or address.database == ":memory:":
                 raise LogError(f"{url}: a log in memory would be lost; name a file: sqlite:///logs/production.db")
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(address, hide_parameters=True)
+        style = "qmark" if address.get_backend_name() == "sqlite" else "format"  # by position: a batch is one statement
+        engine = sa.create_engine(address, paramstyle=style, hide_parameters=True)
         if engine.dialect.name == "sqlite":
-            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "connect", _power_safe_sqlite if power_safe else _prepare_sqlite)
         with engine.begin() as connection:
             METADATA.create_all(connection)
             found = connection.scalar(sa.select(FACTS.c.value).where(FACTS.c.name == "schema"))
@@ -93,16 +100,20 @@ def reason(error: Exception) -> str:
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
-    # The write-ahead log lets others read while the service writes. FULL waits at each commit until the disk has it, so
-    # that what was answered survives a power failure too; one commit serves all requests that wait.
     for setting in (
-        "auto_vacuum = INCREMENTAL",  # before the first table: what retention frees goes back to the disk
-        "journal_mode = WAL",
-        "synchronous = FULL",
+        "auto_vacuum = INCREMENTAL",  # before the first table: what retention frees can go back to the disk
+        "journal_mode = WAL",  # others read while the service writes
+        "synchronous = NORMAL",
         "busy_timeout = 10000",  # milliseconds, for another process that writes
-        "wal_autocheckpoint = 0",  # see `retention`: not while somebody waits for an answer
+        "journal_size_limit = 50000000",
+        "wal_autocheckpoint = 0",  # not while somebody waits for an answer: `retention` does it
     ):
         connection.execute(f"PRAGMA {setting}").close()
+
+
+def _power_safe_sqlite(connection: Any, record: object) -> None:
+    _prepare_sqlite(connection, record)
+    connection.execute("PRAGMA synchronous = FULL").close()
 
 
 def _without_password(url: str) -> str:

@@ -6,42 +6,95 @@ python -m delivery.serve [--stage production] [--port 8000]    (make serve STAGE
 import argparse
 import dataclasses
 import socket
+import sys
+from pathlib import Path
 
 import uvicorn
 
+from delivery import registry
 from delivery.connection import Connection
+from delivery.deployments import Deployments
+from delivery.git import GitError
+from delivery.reconcile import Target, reconcile
 from delivery.service import create_app
 from delivery.settings import DeliveryParams, ServiceSettings, SettingsError
 from delivery.slot import Source
 from digits import params
-from digits.errors import run
+from digits.errors import PipelineError, run
+
+WORKSPACE = Path("models")
+# Seconds for which one of two threads may keep Python's lock while the other waits for it. The interpreter's 5 ms are
+# longer than a batch takes, so the scoring thread would mostly wait.
+_SWITCH_INTERVAL = 0.0005
 
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C; what is under way by then is answered."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", default="production")
     parser.add_argument("--port", type=int, help="default: MNIST_PORT, then the port of the stage's address; 0: any")
+    parser.add_argument("--as-placed", action="store_true", help="do not look at the tags; something else deploys")
     arguments = parser.parse_args()
     delivery = params.load(DeliveryParams, "delivery")
     settings = ServiceSettings.from_environment(arguments.stage, delivery)
     if arguments.port is not None:
         settings = dataclasses.replace(settings, port=arguments.port)
+    source = placed(settings) if arguments.as_placed else deployed(delivery, settings)
     config = uvicorn.Config(
-        create_app(delivery, settings, Source.of(settings)),
+        create_app(delivery, settings, source),
         http=Connection,
         loop="uvloop",
         ws="none",
         log_level="warning",
         access_log=False,  # /metrics counts requests, and the prediction log has what was asked
         server_header=False,
+        proxy_headers=False,  # who asks is who is connected, whatever a header says
         headers=[("x-content-type-options", "nosniff")],
         timeout_graceful_shutdown=int(delivery.timeout_seconds) + 1,
     )
     listening = listen(settings.host, settings.port)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"serving stage {settings.stage} on http://{host}:{listening.getsockname()[1]}", flush=True)
+    print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     uvicorn.Server(config).run([listening])
+
+
+def placed(settings: ServiceSettings) -> Source:
+    """What is in place for the stage, or will be."""
+    return Source(settings.deployments / settings.stage / "current")
+
+
+def deployed(delivery: DeliveryParams, settings: ServiceSettings) -> Source:
+    """What the tags assign to the stage, put in place; where nothing was ever released, the workspace's model."""
+    stage = settings.stage
+    try:
+        released = bool(registry.read(".", delivery.artifact).versions)
+    except GitError as error:
+        if placed(settings).folder.exists():  # an image, say, beside which the reconciler runs
+            return placed(settings)
+        print(f"{stage}: {error}")
+        released = False
+    if not released:
+        print(
+            f"{stage}: no version of {delivery.artifact} has been released here (`make release` registers the first); "
+            f"serving {WORKSPACE}/model.onnx as it is, as version 'workspace'"
+        )
+        return Source(WORKSPACE, workspace=True)
+    target = Target(
+        stage=stage,
+        artifact=delivery.artifact,
+        repo=".",
+        deployments=Deployments(settings.deployments / stage),
+        url="",
+        token=None,
+        accuracy=delivery.smoke_accuracy,
+        keep=delivery.keep_versions,
+    )
+    try:
+        print(reconcile(target))
+    except (PipelineError, OSError) as error:
+        print(f"error: {error}\n{stage}: serving what is in place, if anything is", file=sys.stderr)
+    return placed(settings)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -50,12 +103,12 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         SettingsError: the address is not this machine's, or taken.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
     except OSError as error:
         raise SettingsError(
-            f"can't listen on {host}, port {port}: {error.strerror}; choose another in MNIST_HOST, MNIST_PORT or --port"
+            f"can't listen on {host}, port {port}: {error.strerror}; choose another by MNIST_HOST, MNIST_PORT or --port"
         ) from None
 
 

@@ -1,108 +1,270 @@
-"""The web service: predictions, feedback, readiness and metrics over HTTP."""
+"""The web service: predictions, feedback, readiness and metrics over HTTP.
+
+`create_app` puts together what the other modules do; `requests` reads what clients send, `contract` has its forms.
+"""
 
 import asyncio
+import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from fastapi.security import HTTPBearer
-from pydantic import ValidationError
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.types import Scope
 
 from delivery.batching import Batcher
 from delivery.contract import (
+    FeedbackAnswer,
+    FeedbackRequest,
     Prediction,
     Predictions,
-    PredictRequest,
+    Problem,
     Readiness,
     Reloaded,
 )
-from delivery.log import PredictionLog
+from delivery.log import Feedback, PredictionLog
 from delivery.metrics import Metrics
-from delivery.protection import Limits, Protection
-from delivery.settings import DeliveryParams, ServiceSettings
-from delivery.slot import Slot, Source
+from delivery.protection import RETRY_AFTER, Limits, Load, Protection
+from delivery.requests import Reader
+from delivery.retention import Retention
+from delivery.schema import LogError
+from delivery.settings import DeliveryParams, ServiceSettings, is_loopback
+from delivery.slot import Slot, SlotError, Source
 from digits.errors import PipelineError
 
 PAGE = Path(__file__).parent / "page"
+_PAGE_FILES = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+# Nothing from elsewhere, nothing inline, in nobody's frame.
+_PAGE_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+_DETAIL_LIMIT = 5  # findings in the answer to a request that is wrong in many places
+
+
+class Service:
+    """What the routes share."""
+
+    log: PredictionLog
+    retention: Retention
+    batcher: Batcher
+
+    def __init__(self, params: DeliveryParams, settings: ServiceSettings, source: Source) -> None:
+        self.params, self.settings, self.source = params, settings, source
+        self.slot, self.metrics, self.load = Slot(), Metrics(), Load()
+        self.reader = Reader(params)
+        self._reloading = asyncio.Lock()
+
+    @asynccontextmanager
+    async def lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        """Open the log and load the model; at the end answer what waits and close the log."""
+        params, settings = self.params, self.settings
+        self.log = PredictionLog(settings.log_url, settings.stage, params.log_power_safe)
+        self.retention = Retention(self.log, params.retention_days, params.log_max_bytes)
+        self.batcher = Batcher(self.slot, self.log, self.metrics.batch)
+        self._measure()
+        try:
+            await self.reload()
+        except PipelineError as error:  # readiness says why, and a later reload may succeed
+            self.slot.reason = str(error)
+        self.retention.start()
+        yield
+        await self.batcher.close()
+        await asyncio.to_thread(self.retention.close)
+        self.reader.close()
+        self.log.close()
+
+    async def reload(self) -> Reloaded:
+        """Load what the stage deploys, and let it answer; whatever fails, the version before goes on."""
+        async with self._reloading:
+            loaded = await asyncio.to_thread(self.source.load, self.params.smoke_accuracy)
+            await self.slot.switch(loaded)
+            self.metrics.model(self.settings.stage, loaded.version)
+        return Reloaded(version=loaded.version, commit=loaded.commit)
+
+    def finished(self, scope: Scope) -> None:
+        """A request has been answered, or given up."""
+        if "waiting" in scope:
+            self.batcher.done(scope["waiting"])
+
+    def authorise(
+        self,
+        request: Request,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
+    ) -> None:
+        """Let through who has the token or, where none is configured, who is on this machine."""
+        token = self.settings.admin_token
+        if token is None:
+            # The name that was asked for, too: a page elsewhere can have its own name resolve to this machine.
+            if request.client and is_loopback(request.client.host) and is_loopback(request.url.hostname or ""):
+                return
+            raise HTTPException(403, "only from this machine, or set MNIST_ADMIN_TOKEN")
+        if credentials is None or not hmac.compare_digest(credentials.credentials.encode(), token.encode()):
+            raise HTTPException(401, "the token is missing or wrong", {"www-authenticate": "Bearer"})
+
+    def _measure(self) -> None:
+        self.metrics.measure("mnist_waiting_requests", "Requests under way", lambda: self.load.requests)
+        self.metrics.measure("mnist_waiting_bytes", "Bytes of their bodies", lambda: self.load.bytes)
+        self.metrics.measure(
+            "mnist_queue_requests", "Requests that no batch has taken yet", lambda: self.batcher.waiting
+        )
+        self.metrics.measure("mnist_log_bytes", "What the prediction log takes", self.retention.bytes_used)
 
 
 def create_app(params: DeliveryParams, settings: ServiceSettings, source: Source) -> FastAPI:
-    slot, metrics = Slot(), Metrics()
-    bearer = HTTPBearer(auto_error=False)
+    """The application that uvicorn runs.
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        log = app.state.log = PredictionLog(settings.log_url, settings.stage)
-        app.state.batcher = Batcher(slot, log, metrics.batch)
-        try:
-            loaded = await asyncio.to_thread(source.load, params.smoke_accuracy)
-            await slot.switch(loaded)
-            metrics.model(settings.stage, loaded.version)
-        except PipelineError as error:
-            slot.reason = str(error)
-        yield
-        await asyncio.to_thread(app.state.batcher.close)
-        log.close()
+    Args:
+        params: section `delivery` of params.yaml.
+        settings: of this process.
+        source: where the model lies.
+    """
+    service = Service(params, settings, source)
+    app = FastAPI(
+        title="MNIST",
+        description="Reads handwritten digits. Every prediction is logged before it is answered.",
+        version="1",
+        lifespan=service.lifespan,
+        redoc_url=None,
+    )
+    app.state.service = service
+    limits = Limits(params.max_request_bytes, params.max_waiting, params.max_waiting_bytes, params.timeout_seconds)
+    app.add_middleware(
+        Protection, limits=limits, load=service.load, observe=service.metrics.request, finished=service.finished
+    )
+    for error, handler in ((RequestValidationError, _invalid), (LogError, _unavailable), (SlotError, _unavailable)):
+        app.add_exception_handler(error, handler)
+    _add_predictions(app, service)
+    _add_operations(app, service)
+    _add_page(app)
+    return app
 
-    app = FastAPI(title="MNIST", lifespan=lifespan)
-    reloading = asyncio.Lock()
 
-    @app.post("/v1/predict", response_model=Predictions)
+def _add_predictions(app: FastAPI, service: Service) -> None:
+    @app.post(
+        "/v1/predict",
+        tags=["predictions"],
+        responses=_problems(400, 408, 413, 415, 503),
+        openapi_extra={"requestBody": service.reader.documentation()},
+    )
     async def predict(request: Request) -> Predictions:
-        body = await request.body()
-        try:
-            pictures = PredictRequest.model_validate_json(body).pictures()
-        except ValidationError as error:
-            raise RequestValidationError(error.errors(include_input=False, include_url=False)) from None
-        batcher = app.state.batcher
-        waiting = batcher.submit(b"".join(pictures), len(pictures))
+        """Say what images show. JSON is scored as it is; PNG and JPEG files are brought to MNIST's form first."""
+        pixels = await service.reader.pictures(request)
+        waiting = service.batcher.submit(b"".join(pixels), len(pixels))
         request.scope["waiting"] = waiting
         answer = await waiting.future
-        return Predictions(
-            version=answer.version,
-            predictions=[
-                Prediction(id=i, label=l, probabilities=p)
-                for i, l, p in zip(answer.ids, answer.labels, answer.probabilities)
-            ],
-        )
+        predictions = [
+            Prediction(id=identifier, label=label, probabilities=probabilities)
+            for identifier, label, probabilities in zip(answer.ids, answer.labels, answer.probabilities, strict=True)
+        ]
+        return Predictions(version=answer.version, predictions=predictions)
 
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/readyz")
-    async def readyz() -> Readiness:
-        c = slot.current
-        if c is None:
-            return JSONResponse({"ready": False, "stage": settings.stage, "reason": slot.reason}, 503)
-        return Readiness(ready=True, stage=settings.stage, version=c.version, commit=c.commit, smoke=c.smoke.summary())
-
-    @app.post("/v1/admin/reload")
-    async def reload() -> Reloaded:
-        async with reloading:
-            try:
-                loaded = await asyncio.to_thread(source.load, params.smoke_accuracy)
-            except PipelineError as error:
-                raise HTTPException(409, str(error)) from None
-            await slot.switch(loaded)
-            metrics.model(settings.stage, loaded.version)
-            return Reloaded(version=loaded.version, commit=loaded.commit)
-
-    @app.get("/metrics")
-    async def prom() -> Response:
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
-
-    def finished(scope):
-        if "waiting" in scope:
-            app.state.batcher.done(scope["waiting"])
-
-    app.add_middleware(
-        Protection,
-        limits=Limits(params.max_request_bytes, params.max_waiting, params.max_waiting_bytes, params.timeout_seconds),
-        observe=metrics.request,
-        finished=finished,
+    @app.post(
+        "/v1/feedback",
+        tags=["predictions"],
+        dependencies=[Depends(service.authorise)],
+        responses=_problems(400, 401, 403, 404, 408, 409, 413, 503),
     )
-    return app
+    def feedback(request: Request, label: FeedbackRequest) -> FeedbackAnswer:
+        """Record the true label of a prediction.
+
+        The first label stays: the same again changes nothing, another is refused (409) unless `correct` is set. Of
+        two that come at the same time, one is the first. 404: never predicted, or forgotten by now.
+        """
+        address = request.client.host if request.client else None
+        status, known = service.log.feedback(label.id, label.label, label.source, address, label.correct)
+        service.metrics.feedback(status)
+        if status is Feedback.UNKNOWN or known is None:
+            raise HTTPException(404, f"no prediction {label.id}: never made, or no longer in the log")
+        if status is Feedback.CONFLICT:
+            raise HTTPException(409, f"the label on record is {known}; set `correct` to replace it")
+        return FeedbackAnswer(status=status, label=known)
+
+
+def _add_operations(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", tags=["operation"])
+    async def health() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "alive"}
+
+    @app.get(
+        "/readyz",
+        tags=["operation"],
+        responses={503: {"model": Readiness, "description": "not ready; `reason` says why"}},
+    )
+    async def ready(response: Response) -> Readiness:
+        """Predictions are answered, and by which version."""
+        stage, loaded = service.settings.stage, service.slot.current
+        if loaded is None:
+            response.status_code = 503
+            response.headers.update(RETRY_AFTER)
+            return Readiness(ready=False, stage=stage, reason=service.slot.reason)
+        smoke = loaded.smoke.summary()
+        return Readiness(ready=True, stage=stage, version=loaded.version, commit=loaded.commit, smoke=smoke)
+
+    @app.get("/metrics", tags=["operation"], response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+    def metrics() -> Response:
+        """Counts, latencies and sizes in Prometheus' text format."""
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.post(
+        "/v1/admin/reload",
+        tags=["operation"],
+        dependencies=[Depends(service.authorise)],
+        responses=_problems(401, 403, 409, 503),
+    )
+    async def reload() -> Reloaded:
+        """Load the version that the stage deploys, test it, and let it answer.
+
+        Where that fails, the version before goes on (409 says why). After the answer no prediction of an older
+        version is given any more.
+        """
+        try:
+            return await service.reload()
+        except (PipelineError, OSError) as error:
+            raise HTTPException(409, str(error)) from None
+
+
+def _add_page(app: FastAPI) -> None:
+    for path, (name, kind) in _PAGE_FILES.items():
+        answer = Response((PAGE / name).read_bytes(), headers=_PAGE_HEADERS, media_type=kind)
+
+        async def page(_request: Request, answer: Response = answer) -> Response:
+            return answer
+
+        app.add_route(path, page, include_in_schema=False)
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    words = {
+        400: "not readable",
+        401: "the token is missing or wrong",
+        403: "not from this machine",
+        404: "unknown",
+        408: "it took too long to arrive",
+        409: "refused",
+        413: "too large",
+        415: "neither JSON nor a picture",
+        503: "not now; try again after a while",
+    }
+    return {status: {"model": Problem, "description": words[status]} for status in statuses}
+
+
+async def _invalid(_request: Request, error: Any) -> JSONResponse:
+    """What was wrong and where; without what was sent, which may be long, and NaN is no JSON."""
+    findings = [{key: finding[key] for key in ("loc", "msg", "type")} for finding in error.errors()[:_DETAIL_LIMIT]]
+    return JSONResponse({"detail": findings}, 422)
+
+
+async def _unavailable(_request: Request, error: Any) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, 503, RETRY_AFTER)

@@ -40,11 +40,12 @@ class DeliveryParams:
     max_batch: Annotated[int, Range(at_least=1, at_most=10_000)]
     max_request_bytes: Annotated[int, Range(at_least=10_000, at_most=1_000_000_000)]
     max_waiting: Annotated[int, Range(at_least=1, at_most=100_000)]
+    max_waiting_bytes: Annotated[int, Range(at_least=10_000)]  # of all requests that wait, together
+    max_picture_pixels: Annotated[int, Range(at_least=784, at_most=1_000_000_000)]
     timeout_seconds: Annotated[float, Range(above=0, at_most=3600)]
     retention_days: Annotated[float, Range(above=0)]
     log_max_bytes: Annotated[int, Range(at_least=1_000_000)]
-    max_waiting_bytes: Annotated[int, Range(at_least=10_000)]  # of all requests that wait, together
-    max_picture_pixels: Annotated[int, Range(at_least=784, at_most=1_000_000_000)]
+    log_power_safe: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +93,7 @@ class ServiceSettings:
 
 
 def is_loopback(host: str) -> bool:
-    """Can only this machine reach `host`, a name or an address?"""
+    """Whether only this machine can reach `host`, a name or an address."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from delivery.settings import ServiceSettings
 from delivery.smoke import Smoke, smoke_test
 from digits.errors import PipelineError
 from digits.onnx_model import OnnxModel
@@ -30,15 +29,10 @@ class Loaded:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where a model lies: `<deployments>/<stage>/current`, or the workspace's models where nothing was ever released."""
+    """Where a model lies: `<deployments>/<stage>/current`, or the workspace's models where nothing was released."""
 
     folder: Path
     workspace: bool = False
-
-    @classmethod
-    def of(cls, settings: ServiceSettings) -> "Source":
-        """What the stage deploys; the workspace's models where this project has no released version."""
-        return cls(settings.deployments / settings.stage / "current")
 
     def load(self, accuracy: float) -> Loaded:
         """Load the model, run its smoke test, and run it once with as many images as share a batch.
@@ -54,16 +48,13 @@ class Source:
         model, smoke = folder / "model.onnx", folder / "smoke.npz"
         for path in (model, smoke):
             if not path.is_file():
-                advice = "`dvc pull` or `make repro`" if self.workspace else "`make promote`, then `make deploy`"
+                advice = "`dvc pull` or `make repro`" if self.workspace else "`make promote`"
                 raise SlotError(f"{path}: not found, so there is no model to serve; bring one with {advice}")
         version, commit = ("workspace", None) if self.workspace else _version(folder / "version.json")
         session = OnnxModel(model)
         result = smoke_test(session, smoke, accuracy)
         if not result.passed:
-            raise SlotError(
-                f"{version}: the smoke test failed: {result.right} of {result.images} images right, "
-                f"delivery.smoke_accuracy asks for {accuracy:.0%}; the version before it goes on"
-            )
+            raise SlotError(f"{version}: the smoke test failed: {result.reason}")
         session.probabilities(np.zeros((1, 28, 28), np.uint8))
         return Loaded(version, commit, session, result)
 

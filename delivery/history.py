@@ -1,0 +1,132 @@
+"""Reads the prediction log, in order and in parts, while the service writes it."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from delivery.log import as_text, identifier
+from delivery.schema import LABELS, PREDICTIONS
+
+UNKNOWN = -1  # no true label yet
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Predictions, one an entry of each field."""
+
+    ids: list[str]
+    times: np.ndarray  # int64, microseconds since 1970, UTC
+    versions: list[str]
+    stages: list[str]
+    pixels: np.ndarray  # uint8 (N, 28, 28), as they were scored
+    probabilities: np.ndarray  # float32 (N, 10)
+    labels: np.ndarray  # int64, as predicted
+    truths: np.ndarray  # int64, the true labels; -1 where none has come
+    truth_times: np.ndarray  # int64, when they came; -1
+    sources: list[str]  # who sent them; empty
+    clients: list[str]  # from which address, by a name that does not tell it; empty
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Which predictions; None is no limit.
+
+    Processes that write at the same time, and clocks that are set back, can add rows a moment before the newest: who
+    reads on from where he stopped does well to leave out the last few seconds.
+    """
+
+    since: int | None = None  # microseconds since 1970, UTC, included
+    until: int | None = None  # not included
+    version: str | None = None
+    stage: str | None = None
+
+
+EVERYTHING = Window()
+_MADE = PREDICTIONS.outerjoin(LABELS, LABELS.c.prediction == PREDICTIONS.c.id)
+_LABELLED = LABELS.join(PREDICTIONS, LABELS.c.prediction == PREDICTIONS.c.id)
+
+
+class History:
+    """A log that is read.
+
+    Args:
+        engine: of an open log, or `schema.connect(url)`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def predictions(self, window: Window = EVERYTHING, part: int = 1000) -> Iterator[Rows]:
+        """All predictions of a window by time, so many at once."""
+        after: list[sa.ColumnElement[bool]] = []
+        while rows := self._read(_select(_MADE).where(*_limits(window), *after).order_by(PREDICTIONS.c.id).limit(part)):
+            yield _rows(rows)
+            after = [PREDICTIONS.c.id > rows[-1].id]
+
+    def latest(self, count: int, window: Window = EVERYTHING) -> Rows:
+        """The newest predictions of a window, at most so many, by time."""
+        newest = _select(_MADE).where(*_limits(window)).order_by(PREDICTIONS.c.id.desc()).limit(count)
+        return _rows(self._read(newest)[::-1])
+
+    def labelled(self, window: Window = EVERYTHING, part: int = 1000) -> Iterator[Rows]:
+        """Predictions whose true label came in a window, by the time when it came, so many at once."""
+        time, key = LABELS.c.time, LABELS.c.prediction
+        limits = [time >= window.since] if window.since is not None else []
+        limits += [time < window.until] if window.until is not None else []
+        limits += _limits(dataclasses.replace(window, since=None, until=None))
+        after: list[sa.ColumnElement[bool]] = []
+        while rows := self._read(_select(_LABELLED).where(*limits, *after).order_by(time, key).limit(part)):
+            yield _rows(rows)
+            last = rows[-1]
+            after = [(time > last.truth_time) | (time == last.truth_time) & (key > last.id)]
+
+    def count(self, window: Window = EVERYTHING) -> int:
+        """How many predictions a window has."""
+        statement = sa.select(sa.func.count()).select_from(PREDICTIONS).where(*_limits(window))
+        with self._engine.connect() as connection:
+            return connection.execute(statement).scalar_one()
+
+    def _read(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
+        # One connection a part: a long read would keep SQLite's write-ahead log from being begun anew.
+        with self._engine.connect() as connection:
+            return connection.execute(statement).all()
+
+
+def _limits(window: Window) -> list[sa.ColumnElement[bool]]:
+    table = PREDICTIONS.c
+    limits = [table.id >= identifier(window.since)] if window.since is not None else []
+    limits += [table.id < identifier(window.until)] if window.until is not None else []
+    limits += [table.version == window.version] if window.version is not None else []
+    return limits + ([table.stage == window.stage] if window.stage is not None else [])
+
+
+def _select(joined: sa.Join) -> sa.Select[Any]:
+    labels = LABELS.c.label.label("truth"), LABELS.c.time.label("truth_time"), LABELS.c.source, LABELS.c.client
+    return sa.select(PREDICTIONS, *labels).select_from(joined)
+
+
+def _rows(rows: Sequence[sa.Row[Any]]) -> Rows:
+    def numbers(name: str) -> np.ndarray:
+        values = (getattr(row, name) for row in rows)
+        return np.array([UNKNOWN if value is None else value for value in values], np.int64)
+
+    return Rows(
+        ids=[as_text(row.id) for row in rows],
+        times=numbers("time"),
+        versions=[row.version for row in rows],
+        stages=[row.stage for row in rows],
+        pixels=np.frombuffer(b"".join(row.pixels for row in rows), np.uint8).reshape(-1, 28, 28),
+        probabilities=np.frombuffer(b"".join(row.probabilities for row in rows), "<f4").reshape(-1, 10),
+        labels=numbers("label"),
+        truths=numbers("truth"),
+        truth_times=numbers("truth_time"),
+        sources=[row.source or "" for row in rows],
+        clients=[row.client or "" for row in rows],
+    )

@@ -1,0 +1,121 @@
+"""Keeps the prediction log within its limits of age and size, a little at a time, beside the service that writes it."""
+
+import threading
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from delivery.log import PredictionLog, identifier
+from delivery.schema import LABELS, PREDICTIONS, SECOND, now
+
+# Predictions that are removed by one transaction, for which a new one may have to wait; and seconds until the next.
+_PART, _PAUSE = 200, 0.02
+# Of a prediction in PostgreSQL with its index, and without the space of removed ones, which it uses again.
+_ROW_BYTES = 1000
+_DAY = 86_400 * SECOND
+# SQLite's write-ahead log is begun anew once it is longer than this.
+_WAL_BYTES = 16_000_000
+_CHECKPOINT_SECONDS, _PRUNE_SECONDS = 1.0, 60.0
+
+
+class Retention:
+    """Removes the oldest predictions with their labels.
+
+    Args:
+        log: the open log.
+        days: age after which a prediction goes.
+        max_bytes: size beyond which the oldest go, whatever their age.
+    """
+
+    def __init__(self, log: PredictionLog, days: float, max_bytes: int) -> None:
+        self._log, self._days, self._max_bytes = log, days, max_bytes
+        self._sqlite = log.engine.dialect.name == "sqlite"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="retention", daemon=True)
+        self.failure: str | None = None
+
+    def start(self) -> None:
+        """Begin, in a thread of its own."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the part that is under way."""
+        self._stop.set()
+        self._thread.join()
+
+    def bytes_used(self) -> int:
+        """What predictions and labels take on the disk."""
+        with self._log.engine.connect() as connection:
+            if self._sqlite:
+                pages, free, size = (
+                    connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                    for name in ("page_count", "freelist_count", "page_size")
+                )
+                return int((pages - free) * size)
+            counts = sa.select(sa.func.count()).select_from(PREDICTIONS)
+            return int(connection.execute(counts).scalar_one()) * _ROW_BYTES
+
+    def prune(self) -> int:
+        """Remove what is too old or too much; the number of predictions removed."""
+        removed, oldest = 0, identifier(now() - int(self._days * _DAY))
+        while part := self._remove_part(oldest):
+            removed += part
+        while self.bytes_used() > self._max_bytes and (part := self._remove_part()):
+            removed += part
+        if self._sqlite:
+            self._shrink()
+        return removed
+
+    def _remove_part(self, before: bytes | None = None) -> int:
+        ids = sa.select(PREDICTIONS.c.id).order_by(PREDICTIONS.c.id).limit(_PART)
+        if before is not None:
+            ids = ids.where(PREDICTIONS.c.id < before)
+        with self._log.engine.connect() as connection:
+            last = connection.execute(ids).scalars().all()
+        if not last or self._stop.is_set():
+            return 0
+        with self._log.writing, self._log.engine.begin() as connection:
+            connection.execute(sa.delete(LABELS).where(LABELS.c.prediction <= last[-1]))
+            removed = connection.execute(sa.delete(PREDICTIONS).where(PREDICTIONS.c.id <= last[-1])).rowcount
+        self._stop.wait(_PAUSE)
+        return removed
+
+    def _shrink(self) -> None:
+        """Give free pages back to the disk, where a lowered limit has left more of them than new predictions take."""
+        while not self._stop.is_set():
+            with self._log.writing, self._log.engine.connect() as connection:
+                pages, size = (
+                    connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size")
+                )
+                free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+                if not free or pages * size <= self._max_bytes:
+                    return
+                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({_PART})").all()
+                connection.commit()
+            self._stop.wait(_PAUSE)
+
+    def checkpoint(self) -> None:
+        """Move SQLite's write-ahead log into its file, while others go on writing.
+
+        They only wait for the end of it, and only where the write-ahead log has become long: begun anew it can only be
+        when all of it has been moved.
+        """
+        with self._log.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
+            wal = Path(f"{self._log.engine.url.database}-wal")
+            if wal.exists() and wal.stat().st_size > _WAL_BYTES:
+                with self._log.writing:
+                    connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
+
+    def _work(self) -> None:
+        pruned = 0
+        while not self._stop.wait(_CHECKPOINT_SECONDS):
+            try:
+                if self._sqlite:
+                    self.checkpoint()
+                if now() >= pruned + _PRUNE_SECONDS * SECOND:
+                    self.prune()
+                    pruned = now()
+                self.failure = None
+            except (sa.exc.SQLAlchemyError, OSError) as error:  # tried again; the service goes on without
+                self.failure = str(error)
