@@ -1,6 +1,6 @@
 """Put a version into a stage: `make promote STAGE=staging`, `make promote STAGE=production`.
 
-python -m delivery.promote --stage STAGE [--version VERSION] [--reason TEXT] [--push]
+python -m delivery.promote --stage STAGE [--version VERSION] [--reason TEXT] [--once] [--push]
 
 The first stage of params.yaml takes any registered version, the newest by default. Each further one takes what the
 stage before it has, by default, and asks for more: that it is served there and has passed its smoke test, and that it
@@ -28,15 +28,33 @@ def main() -> None:
     parser.add_argument("--stage", required=True, help="into which stage")
     parser.add_argument("--version", help="which version; for the default see above")
     parser.add_argument("--reason", help="why, although a condition is not met")
+    parser.add_argument("--once", action="store_true", help="not if it was there before: whoever took it back meant it")
     parser.add_argument("--push", action="store_true", help=f"share the tag with {tagging.REMOTE}")
     arguments = parser.parse_args()
     settings = params.load(DeliveryParams, "delivery")
     with tagging.alone():
-        promote(settings, arguments.stage, arguments.version, cleaned(arguments.reason), push=arguments.push)
+        reason = cleaned(arguments.reason)
+        promote(settings, arguments.stage, arguments.version, reason, once=arguments.once, push=arguments.push)
 
 
-def promote(settings: DeliveryParams, stage: str, name: str | None, reason: str | None, *, push: bool = False) -> None:
-    """Assign version `name` to a stage, if the conditions are met or there is a reason to override them.
+def promote(
+    settings: DeliveryParams,
+    stage: str,
+    name: str | None,
+    reason: str | None,
+    *,
+    once: bool = False,
+    push: bool = False,
+) -> None:
+    """Assign a version to a stage, if the conditions are met or there is a reason to override them.
+
+    Args:
+        settings: section `delivery`.
+        stage: into which one.
+        name: of the version; None for the one that would be next.
+        reason: on one line, see `cleaned`.
+        once: leave the stage alone if it had this version before.
+        push: share the tag with origin.
 
     Raises:
         PipelineError: nothing was assigned. Its text says why and what to do.
@@ -50,6 +68,9 @@ def promote(settings: DeliveryParams, stage: str, name: str | None, reason: str 
     if present and present.commit == version.commit:
         print(f"{stage} has {version.name} already, since {present.when:%Y-%m-%d %H:%M} UTC by {one_line(present.by)}")
         tagging.share(settings.artifact, version.tag, present.tag, push=push)
+        return
+    if once and any(entry.commit == version.commit for entry in known.history.get(stage, [])):
+        print(f"{stage} had {version.name} before, and has {describe(present)} now: left as it is")
         return
     findings = examine(known, settings, stage, version)
     if reason is None and not all(finding.met for finding in findings):

@@ -157,7 +157,7 @@ def notes(newest: Version | None) -> str:
         if answer.returncode:
             raise ReleaseError(f"the release notes can't be written: {answer.stderr.strip()}")
         lead = out.read_text(encoding="utf-8").partition("<details>")[0]
-    return f"{lead.strip()}\n\nMore: `git checkout <this tag>`, then `make report BASE='{newest.tag}'`"
+    return f"{lead.strip()}\n\nAll of it: `make report BASE={newest.tag}`, with this version checked out"
 
 
 if __name__ == "__main__":

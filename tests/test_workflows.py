@@ -68,6 +68,7 @@ def test_each_job_has_the_rights_it_uses_and_no_other():
         ("deploy", "production"): {"contents": "read"},
         ("ml-pipeline", "tests"): {"contents": "read"},
         ("ml-pipeline", "pipeline"): {"contents": "read", "pull-requests": "write"},  # the comment
+        ("ml-pipeline", "release"): {"actions": "write", "contents": "write"},  # deploy.yml is started, tags are pushed
         ("post-report", "post"): {"actions": "read", "pull-requests": "write"},  # the artifact, the comment
         ("retrain-from-scratch", "retrain"): {"contents": "read"},
     }
@@ -78,6 +79,9 @@ def test_the_token_is_handed_to_those_steps_alone_that_ask_github_something():
     named = [(place, step.get("name")) for place, step in STEPS if "github.token" in str(step)]
     assert named == [
         ("ml-pipeline/pipeline", "Comment"),
+        ("ml-pipeline/release", "Release"),
+        ("ml-pipeline/release", "Assign to staging"),
+        ("ml-pipeline/release", "Deploy"),
         ("post-report/post", "Download the report, if there is one"),
         ("post-report/post", "Find the open pull request that has this commit as its head"),
         ("post-report/post", "Comment"),
@@ -87,7 +91,7 @@ def test_the_token_is_handed_to_those_steps_alone_that_ask_github_something():
 
 def test_no_checkout_leaves_the_token_behind():
     """By default it stays in .git/config, where every later step can read it."""
-    assert len(using("actions/checkout")) == 6
+    assert len(using("actions/checkout")) == 7
     assert {settings["persist-credentials"] for settings in using("actions/checkout")} == {False}
 
 
@@ -121,7 +125,9 @@ def test_once_a_week_everything_is_trained_anew():
 def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
     """Of the same branch, and of the same fork: otherwise one pull request would end another's run."""
     concurrency = WORKFLOWS[name]["concurrency"]
-    assert concurrency["cancel-in-progress"] is True
+    # On main, a run that releases comes to its end, and the newest of those that wait is next.
+    ends = "${{ github.ref != 'refs/heads/main' }}" if name == "ml-pipeline" else True
+    assert concurrency["cancel-in-progress"] == ends
     of = {
         "ml-pipeline": ["github.workflow", "github.ref"],
         "post-report": [
@@ -136,12 +142,21 @@ def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
 
 def test_pip_s_downloads_are_kept_as_long_as_the_lock_is_the_same():
     """Keyed by default on requirements.txt, which is not there: then setup-python fails."""
-    settings = [*using("actions/setup-python", "ml-pipeline/"), *using("actions/setup-python", "retrain-from-scratch/")]
-    assert len(settings) == 3
-    for setting in settings:
+    settings = using("actions/setup-python")
+    assert {setting["python-version"] for setting in settings} == {"3.11"}  # the oldest that pyproject.toml allows
+    kept = [setting for setting in settings if "cache" in setting]
+    assert len(kept) == 3
+    for setting in kept:
         assert (setting["cache"], setting["cache-dependency-path"]) == ("pip", "requirements.lock")
         assert (ROOT / setting["cache-dependency-path"]).is_file()
-        assert setting["python-version"] == "3.11"  # the oldest that pyproject.toml allows; as text, 3.10 is not 3.1
+
+
+def test_what_may_push_runs_for_main_alone_after_all_else_and_without_what_other_runs_left():
+    (job,) = [name for (_, name), content in JOBS.items() if content["permissions"].get("contents") == "write"]
+    content = JOBS["ml-pipeline", job]
+    assert content["if"] == "github.event_name == 'push' && github.ref == 'refs/heads/main'"
+    assert set(content["needs"]) == {name for file, name in JOBS if file == "ml-pipeline"} - {job}
+    assert [step for step in content["steps"] if "cache" in str(step.get("with", {})) + step.get("uses", "")] == []
 
 
 def test_dvc_s_cache_is_kept_by_its_lock_and_started_from_an_older_one():

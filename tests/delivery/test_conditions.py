@@ -1,51 +1,21 @@
-import contextlib
-import json
 import shutil
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 
 from delivery import conditions
 from delivery.registry import Version
+from tests.delivery.answering import SMOKE, service
 from tests.delivery.tagged import Tagged
 from tests.reporting.history import LABELS
 
 COMMIT = "a" * 40
-SMOKE = {"passed": True, "images": 50, "right": 49}
 READY = {"ready": True, "stage": "staging", "version": "v0.1.0", "commit": COMMIT, "smoke": SMOKE}
 
 
 def version(name="v0.1.0", commit=COMMIT):
     return Version(name, commit, f"mnist@{name}", datetime.now(UTC), "Ann", "why")
-
-
-@contextlib.contextmanager
-def service(answer, status=200):
-    """Address of a service whose /readyz answers so."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
-            self.send_response(status if self.path == "/readyz" else 404)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def served(answer, status=200):

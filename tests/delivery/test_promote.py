@@ -7,9 +7,9 @@ from delivery import promote, registry, rollback
 from delivery.promote import PromotionError
 from delivery.settings import DeliveryParams, StageParams
 from digits import params
+from tests.delivery.answering import SMOKE, service
 from tests.delivery.released import ROOT
 from tests.delivery.tagged import ENVIRONMENT, Tagged
-from tests.delivery.test_conditions import SMOKE, service
 
 
 @pytest.fixture
@@ -70,6 +70,16 @@ def test_what_is_there_already_is_no_error_and_no_tag(repository, settings, caps
     promote.promote(settings, "staging", "v0.2.0", None)
     assert capsys.readouterr().out.startswith("staging has v0.2.0 already, since 19")
     assert tags(repository) == ["mnist#staging#1", "mnist@v0.1.0", "mnist@v0.2.0", "mnist@v0.3.0"]
+
+
+def test_once_leaves_alone_what_somebody_took_back(repository, settings, capsys):
+    repository.tag("mnist#staging#1", "c")
+    repository.tag("mnist#staging#2", "b")
+    promote.promote(settings, "staging", None, None, once=True)
+    assert current("staging") == "v0.2.0"
+    assert capsys.readouterr().out == "staging had v0.3.0 before, and has v0.2.0 now: left as it is\n"
+    promote.promote(settings, "staging", "v0.1.0", None, once=True)
+    assert current("staging") == "v0.1.0"
 
 
 def test_the_first_one_goes_from_staging_into_an_empty_production(repository, settings, staging):

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from delivery import registry, release
+from delivery import registry, release, tagging
 from delivery.release import ReleaseError
 from tests.delivery.tagged import ENVIRONMENT, Tagged
 
@@ -80,6 +80,27 @@ def test_a_model_that_comes_back_is_a_version_of_its_own(repository):
     repository.commit("the first model")
     release.release("mnist", "patch")
     assert list(versions()) == ["v0.0.1", "v0.0.2", "v0.0.3"]
+
+
+def test_two_people_at_once_the_first_push_wins(repository, monkeypatch):
+    origin = repository.bare(repository.path.parent / "origin.git")
+    repository.git("remote", "add", "origin", str(origin))
+    theirs = Tagged(repository.path.parent / "theirs")
+    theirs.git("remote", "add", "origin", str(origin))
+    theirs.git("fetch", "--quiet", "--tags", "origin")
+    theirs.git("checkout", "--quiet", "-B", "main", repository.commit("b"))
+    theirs.git("tag", "--annotate", "--message", "Ben's", "mnist@v0.0.2", GIT_COMMITTER_NAME="Ben")
+    hook = repository.path / ".git/hooks/pre-push"
+    hook.write_text(f"#!/bin/sh\nunset GIT_DIR\ngit -C '{theirs.path}' push --quiet origin mnist@v0.0.2\n")
+    hook.chmod(0o755)
+
+    with pytest.raises(tagging.TaggingError, match=r"tag mnist@v0.0.2 was pushed to origin first by Ben, for commit"):
+        release.release("mnist", "patch", push=True)
+    found = registry.read(".", "mnist").find("v0.0.2")
+    assert (found.by, found.message) == ("Ben", "Ben's")
+    release.release("mnist", "patch", push=True)  # what the error says: try again
+    assert registry.read(origin, "mnist") == registry.read(".", "mnist")
+    assert len(versions()) == 2
 
 
 def violated(*names):

@@ -76,10 +76,15 @@ class Server:
         options = {"job": "pipeline", "actor": actor, "may_write": may_write} | options
         return self.run("ml-pipeline", "pull_request", event, **options)
 
-    def push(self, before: str) -> Run:
+    def push(self, before: str, **options: Any) -> Run:
         """Run what a push of the current branch sets off, which was at the commit `before`."""
         event = {"before": before, "after": self.commit(), "ref": f"refs/heads/{self.branch()}"}
-        return self.run("ml-pipeline", "push", event, job="pipeline")
+        return self.run("ml-pipeline", "push", event, **{"job": "pipeline"} | options)
+
+    def dispatched(self) -> list[dict[str, Any]]:
+        """Workflows that were started by name, with what they were given."""
+        path = self.record / "dispatched.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def completed(self, source: str = FORK, actor: str = "somebody", newest: str | None = None) -> Run:
         """Run what the end of a pull request's run sets off; `newest` is the pull request's head by now."""
