@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import Callable
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -62,13 +63,14 @@ class Protection:
         finished: Callable[[Scope], None],
     ) -> None:
         self._app, self._limits, self._load, self._observe, self._finished = app, limits, load, observe, finished
+        self._deadlines = _Deadlines(limits.seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 413, 503 or 408 where a limit is exceeded; otherwise let the application answer."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status = time.monotonic(), 0
 
         async def observed(message: Message) -> None:
             nonlocal status
@@ -86,7 +88,7 @@ class Protection:
                 if declared is None:
                     receive = _counted(receive, size)
                 refusal = await self._answered(scope, receive, observed)
-            if refusal is not None:
+            if refusal is not None and not status:
                 content = {"detail": refusal.detail}
                 await JSONResponse(content, refusal.status_code, refusal.headers)(scope, receive, observed)
         finally:
@@ -94,7 +96,7 @@ class Protection:
             self._load.bytes -= size
             self._finished(scope)
             route = getattr(scope.get("route"), "path", "other")
-            self._observe(scope["method"], route, status, time.perf_counter() - started)
+            self._observe(scope["method"], route, status or 500, time.monotonic() - started)
 
     def _refusal(self, scope: Scope, size: int) -> HTTPException | None:
         limits, load = self._limits, self._load
@@ -105,15 +107,63 @@ class Protection:
         return None
 
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> HTTPException | None:
-        seconds = self._limits.seconds
+        task = asyncio.current_task()
+        assert task is not None
+        self._deadlines.begin(task)
         try:
-            async with asyncio.timeout(seconds):
-                await self._app(scope, receive, send)
-        except TimeoutError:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self._deadlines.passed(task):
+                raise
+            task.uncancel()
             if "waiting" in scope:  # it was read, and the service is to blame
                 return HTTPException(503, "no answer in time; try again later", RETRY_AFTER | _CLOSE)
-            return HTTPException(408, f"the request took longer than {seconds:g} s to arrive", _CLOSE)
+            return HTTPException(408, f"the request took longer than {self._limits.seconds:g} s to arrive", _CLOSE)
+        finally:
+            self._deadlines.end(task)
         return None
+
+
+class _Deadlines:
+    """Cancels tasks that take too long. One timer for all of them, since nearly all are done in milliseconds.
+
+    Args:
+        seconds: that a task may take, and up to a quarter more.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._begun: dict[asyncio.Task[Any], float] = {}  # the oldest first
+        self._passed: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, task: asyncio.Task[Any]) -> None:
+        """The task has so long from now."""
+        self._begun[task] = time.monotonic()
+        if self._timer is None:
+            self._look_later()
+
+    def passed(self, task: asyncio.Task[Any]) -> bool:
+        """Whether the task was cancelled from here."""
+        return task in self._passed
+
+    def end(self, task: asyncio.Task[Any]) -> None:
+        """The task is done, in whatever way."""
+        self._begun.pop(task, None)
+        self._passed.discard(task)
+
+    def _look_later(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds / 4, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        oldest = time.monotonic() - self._seconds
+        for task in [task for task, begun in self._begun.items() if begun <= oldest]:
+            del self._begun[task]
+            self._passed.add(task)
+            task.cancel()
+        if self._begun:
+            self._look_later()
 
 
 def _declared_length(scope: Scope) -> int | None:
