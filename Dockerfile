@@ -30,5 +30,5 @@ ENV MNIST_HOST=0.0.0.0 MNIST_PORT=8000 PYTHONUNBUFFERED=1
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import http.client, os, sys; to = http.client.HTTPConnection('127.0.0.1', int(os.environ['MNIST_PORT']), timeout=4); to.request('GET', '/healthz'); sys.exit(to.getresponse().status != 200)"]
 
-ENTRYPOINT ["python", "-m", "delivery.serve"]
+ENTRYPOINT ["python", "-m", "delivery.serve", "--as-placed"]
 CMD ["--stage", "production"]

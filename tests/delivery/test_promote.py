@@ -210,6 +210,21 @@ def test_an_empty_stage_can_t_be_rolled_back(repository, settings):
         rollback.rollback(settings, "prod", None)
 
 
+def test_the_options_of_the_commands(repository, monkeypatch):
+    repository.write("params.yaml", (ROOT / "params.yaml").read_bytes())
+    monkeypatch.setattr(sys, "argv", ["promote", "--stage=staging", "--version=v0.1.0", "--reason=for\na start"])
+    promote.main()
+    assert registry.read(".", "mnist").assigned("staging").message.endswith("\n\nReason: for a start")
+    monkeypatch.setattr(sys, "argv", ["promote", "--stage=staging"])
+    promote.main()
+    monkeypatch.setattr(sys, "argv", ["promote", "--stage=staging", "--version=v0.1.0", "--once"])
+    promote.main()
+    assert current("staging") == "v0.3.0"
+    monkeypatch.setattr(sys, "argv", ["rollback", "--stage=staging", "--reason=oh"])
+    rollback.main()
+    assert current("staging") == "v0.1.0"
+
+
 @pytest.mark.parametrize("module", ["promote", "rollback"])
 def test_as_a_command_errors_are_one_message(repository, module):
     repository.write("params.yaml", (ROOT / "params.yaml").read_bytes())

@@ -1,9 +1,13 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from delivery import registry, release, tagging
 from delivery.release import ReleaseError
+from tests.delivery.released import ROOT
 from tests.delivery.tagged import ENVIRONMENT, Tagged
 
 
@@ -21,6 +25,21 @@ def repository(tmp_path, monkeypatch):
     monkeypatch.setattr(release, "not_verified", lambda: [])
     monkeypatch.setattr(release, "notes", lambda newest: f"notes since {newest and newest.name}")
     return made
+
+
+# Before the fixture above takes their place.
+NOTES, NOT_VERIFIED = release.notes, release.not_verified
+
+
+def answers(monkeypatch, code, said="", report=""):
+    """Have any other program write this report, say this, and exit with this code."""
+
+    def run(command, **_):
+        if "--out" in command:
+            Path(command[command.index("--out") + 1]).write_text(report)
+        return subprocess.CompletedProcess(command, code, "", said)
+
+    monkeypatch.setattr(release.subprocess, "run", run)
 
 
 def versions():
@@ -180,3 +199,30 @@ def test_a_commit_without_a_model_is_said(repository, name, content):
     repository.commit("broken")
     with pytest.raises(ReleaseError, match=r"commit \w{7}: dvc.yaml has no artifact 'mnist'|not valid YAML"):
         release.release("mnist", "patch")
+
+
+def test_the_notes_are_the_report_without_its_folded_parts(repository, monkeypatch):
+    newest = registry.read(".", "mnist").find("v0.0.1")
+    assert NOTES(None) == "# Model card\n\nModel b"
+    answers(monkeypatch, 0, report="## Kept\n\nfacts\n\n<details>\nmore\n</details>\nend\n")
+    assert NOTES(newest) == (
+        "## Kept\n\nfacts\n\nAll of it: `make report BASE=mnist@v0.0.1`, with this version checked out"
+    )
+    answers(monkeypatch, 1, said="error: no base\n")
+    with pytest.raises(ReleaseError, match="the release notes can't be written: error: no base"):
+        NOTES(newest)
+
+
+def test_verify_is_quoted(monkeypatch):
+    answers(monkeypatch, 1, said="dvc.lock is stale\n")
+    assert NOT_VERIFIED() == ["dvc.lock is stale"]
+    answers(monkeypatch, 0, said="a warning")
+    assert NOT_VERIFIED() == []
+
+
+def test_the_options_of_the_command(repository, monkeypatch):
+    repository.write("params.yaml", (ROOT / "params.yaml").read_bytes())
+    repository.commit("params")
+    monkeypatch.setattr(sys, "argv", ["release", "--bump=major"])
+    release.main()
+    assert list(versions()) == ["v0.0.1", "v1.0.0"]

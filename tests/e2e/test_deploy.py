@@ -91,7 +91,9 @@ def site(pushed, tmp_path_factory):
 
 def test_from_a_tag_to_the_service_and_back(site):
     with contextlib.ExitStack() as stack:
-        said = stack.enter_context(site.running("serve", [*site.command("delivery.serve"), "--port", "0"]))
+        said = stack.enter_context(
+            site.running("serve", [*site.command("delivery.serve"), "--as-placed", "--port", "0"])
+        )
         wait_for(lambda: "http://" in said.read_text())
         url = said.read_text().split()[-1]
         assert client.ready(url)["ready"] is False
