@@ -28,9 +28,8 @@ def using(action: str, name: str | None = None) -> list[dict[str, Any]]:
 
 
 def test_the_workflows_are_these():
-    assert set(WORKFLOWS) == {"deploy", "ml-pipeline", "post-report", "retrain-from-scratch"}, (
-        "test the new one here, too"
-    )
+    known = {"deploy", "ml-pipeline", "post-report", "retrain-from-scratch"}
+    assert set(WORKFLOWS) == known, "test the new one here, too"
 
 
 def test_every_action_is_pinned_to_a_commit():
@@ -125,10 +124,11 @@ def test_once_a_week_everything_is_trained_anew():
 def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
     """Of the same branch, and of the same fork: otherwise one pull request would end another's run."""
     concurrency = WORKFLOWS[name]["concurrency"]
-    # On main, a run that releases comes to its end, and the newest of those that wait is next.
-    ends = "${{ github.ref != 'refs/heads/main' }}" if name == "ml-pipeline" else True
+    # On main, a run that releases comes to its end, and the newest of those that wait is next; so does a deployment.
+    ends: Any = {"ml-pipeline": "${{ github.ref != 'refs/heads/main' }}", "deploy": False}.get(name, True)
     assert concurrency["cancel-in-progress"] == ends
     of = {
+        "deploy": ["github.workflow", "inputs.ref || github.ref_name"],
         "ml-pipeline": ["github.workflow", "github.ref"],
         "post-report": [
             "github.workflow",
@@ -137,7 +137,7 @@ def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
         ],
         "retrain-from-scratch": ["github.workflow"],
     }
-    assert re.findall(r"\$\{\{ (\S+) \}\}", concurrency["group"]) == of[name]
+    assert re.findall(r"\$\{\{ (.+?) \}\}", concurrency["group"]) == of[name]
 
 
 def test_pip_s_downloads_are_kept_as_long_as_the_lock_is_the_same():
