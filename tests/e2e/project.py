@@ -25,6 +25,7 @@ FAST = {
     "model.paddings": [0, 0],
     "model.pools": [2, 2],
     "train.batch_size": 256,
+    "train.learning_rate": 0.2,
     "train.shift": 0,
     "train.validations": 1,
 }
