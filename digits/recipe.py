@@ -31,7 +31,7 @@ class TrainParams:
     shift: Annotated[int, Range(at_least=0, at_most=8)]  # pixels, in both directions
     whitening: bool  # start the first convolution from the principal directions of training patches
     calibration: bool  # fit the temperature on the validation images after training
-    validations: Annotated[int, Range(at_least=1, at_most=100)]  # an epoch, evenly spaced
+    validations: Annotated[int, Range(at_least=1, at_most=100)]  # an epoch, evenly spaced; the last is on all images
     precision: Literal["float32", "bfloat16"]
     device: Literal["auto", "cpu", "cuda"]
     threads: Annotated[int, Range(at_least=1, at_most=256)]

@@ -15,7 +15,8 @@ from digits.errors import PipelineError
 from digits.model import DigitClassifier, whitening_filters
 from digits.recipe import TrainParams, schedule
 
-_PART = 1000  # images at once, where none of them is trained on
+_PART = 250  # images at once, where none of them is trained on: what they need stays in the processor's cache
+_WATCHED = 1000  # validation images that are scored along the epoch; the last time it is all of them
 _WHITENING_IMAGES = 2000
 _LOG_EVERY = 20  # steps; more often costs time, and the curve gets no clearer
 
@@ -93,6 +94,7 @@ def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: T
     images, labels = torch.from_numpy(train.images).to(device), torch.from_numpy(train.labels).long().to(device)
     held_out = prepare(model, torch.from_numpy(validation.images).to(device))
     truth = torch.from_numpy(validation.labels).to(device)
+    every = max(1, len(truth) // _WATCHED)  # not the first ones: they might be of one class
     optimizer = make_optimizer(model, params)
     peaks = [group["lr"] for group in optimizer.param_groups]
     generator = torch.Generator().manual_seed(params.seed)
@@ -108,16 +110,16 @@ def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: T
         if step % batches == 0:
             model.train()
             # For the whole epoch at once, in parts: a tenth of what it costs batch by batch.
-            shifted = random_shift(images, params.shift, generator)
-            pixels = prepare(model, shifted)
-            order = torch.randperm(len(images), generator=generator).to(device)
+            order = torch.randperm(len(images), generator=generator)[: batches * batch].to(device)
+            pixels = prepare(model, random_shift(images[order], params.shift, generator)).split(batch)
+            targets = labels[order].split(batch)
         share = schedule(params, step / steps)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * share
-        chosen = order[step % batches * batch : (step % batches + 1) * batch]
         with torch.autocast(device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
-            scores = model.scores(pixels[chosen])
-        loss = functional.cross_entropy(scores.float(), labels[chosen], label_smoothing=params.label_smoothing)
+            scores = model.scores(pixels[step % batches])
+        target = targets[step % batches]
+        loss = functional.cross_entropy(scores.float(), target, label_smoothing=params.label_smoothing)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -130,7 +132,10 @@ def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: T
                     f"the loss became {mean} at step {done} of {steps}; "
                     f"lower train.learning_rate ({params.learning_rate:g}) or lengthen train.warmup ({params.warmup:g})"
                 )
-            measured = _share(score(model, held_out), truth) if done in validate_at else None
+            measured = None
+            if done in validate_at:
+                some = slice(None, None, 1 if done == steps else every)
+                measured = _share(score(model, held_out[some]), truth[some])
             yield Record(done, steps, mean, params.learning_rate * share, measured)
             total, since = torch.zeros((), device=device), 0
     model.to("cpu").eval()

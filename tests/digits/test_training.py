@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from digits import training
 from digits.dataset import Labelled
 from digits.training import (
     DeviceError,
@@ -89,6 +90,18 @@ def test_records_count_the_steps(train):
 def test_validation_happens_as_often_as_asked(train):
     _, records = train(validations=1)
     assert [(record.step, record.validation_accuracy is not None) for record in records] == [(20, False), (40, True)]
+
+
+def test_curve_is_measured_on_some_images_of_every_part_and_its_end_on_all(train, monkeypatch):
+    scored = []
+    monkeypatch.setattr(training, "_WATCHED", 20)
+    monkeypatch.setattr(training, "score", lambda model, pixels: scored.append(pixels) or score(model, pixels))
+    model, records = train(validations=2)
+    everything = prepare(model, torch.from_numpy(VALIDATION.images))
+    assert [len(pixels) for pixels in scored] == [20, 100]
+    assert torch.equal(scored[0], everything[::5])
+    assert torch.equal(scored[1], everything)
+    assert records[-1].validation_accuracy == accuracy(model, *map(torch.from_numpy, VALIDATION))
 
 
 def test_rate_follows_the_schedule(train):
