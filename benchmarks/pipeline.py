@@ -17,12 +17,14 @@ from pathlib import Path
 
 from benchmarks.machine import publish, table
 
-# What each stage can't do without, imported by a fresh interpreter.
+# What each stage can't do without, imported by a fresh interpreter. The last two of `export` are what torch.onnx.export
+# itself imports when it is called: tracing, and the translation of each operator.
 IMPORTS = {
     "fetch": "torchvision.datasets, tqdm, yaml",
     "preprocess": "numpy, yaml",
     "train": "torch, numpy, safetensors.torch, dvclive, tqdm, yaml",
-    "export": "torch, numpy, safetensors.torch, torch.export, torch.onnx, onnxscript, onnx, onnxruntime, yaml",
+    "export": "torch, numpy, safetensors.torch, torch.export, torch.onnx, onnxscript, onnx, onnxruntime, yaml, "
+    "torch.export._trace, onnxscript.function_libs.torch_lib.ops",
     "evaluate": "numpy, onnxruntime, PIL.Image, PIL.ImageDraw, PIL.ImageFont, yaml",
     "check": "yaml",
 }
