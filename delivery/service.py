@@ -25,11 +25,12 @@ from delivery.contract import (
     Problem,
     Readiness,
     Reloaded,
+    as_rows,
 )
 from delivery.log import Feedback, PredictionLog
 from delivery.metrics import Metrics
 from delivery.protection import RETRY_AFTER, Limits, Load, Protection
-from delivery.requests import Reader
+from delivery.requests import JSON, Reader, media_type
 from delivery.retention import Retention
 from delivery.schema import LogError
 from delivery.settings import DeliveryParams, ServiceSettings, is_loopback
@@ -41,6 +42,8 @@ _PAGE_FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/pad.js": ("pad.js", "text/javascript"),
+    "/client.js": ("client.js", "text/javascript"),
 }
 # Nothing from elsewhere, nothing inline, in nobody's frame.
 _PAGE_HEADERS = {
@@ -154,6 +157,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
     @app.post(
         "/v1/predict",
         tags=["predictions"],
+        response_model_exclude_none=True,
         responses=_problems(400, 408, 413, 415, 503),
         openapi_extra={"requestBody": service.reader.documentation()},
     )
@@ -167,6 +171,9 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
             Prediction(id=identifier, label=label, probabilities=probabilities)
             for identifier, label, probabilities in zip(answer.ids, answer.labels, answer.probabilities, strict=True)
         ]
+        if media_type(request) != JSON:
+            for prediction, image in zip(predictions, pixels, strict=True):
+                prediction.image = as_rows(image)
         return Predictions(version=answer.version, predictions=predictions)
 
     @app.post(
