@@ -33,10 +33,12 @@ async function answer(path, options = {}) {
     response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE) });
     content = await response.json();
   } catch (error) {
-    if (error.name !== "SyntaxError") throw new Refusal(0, error.name === "TimeoutError" ? "it takes too long" : "the service can't be reached");
+    if (error.name === "TimeoutError") throw new Refusal(0, "it takes too long");
+    if (error.name !== "SyntaxError") throw new Refusal(0, "the service can't be reached");
   }
   if (response.ok && content) return content;
   const { detail, reason } = content ?? {}; // without JSON it is not the service that speaks, but a proxy perhaps
-  const said = Array.isArray(detail) ? detail[0].msg : detail ?? reason ?? `an answer with status ${response.status}`;
-  throw new Refusal(response.status, said, Number(response.headers.get("retry-after")) || 0);
+  const said = (Array.isArray(detail) ? detail[0]?.msg : detail) ?? reason;
+  const seconds = Number(response.headers.get("retry-after")) || 0;
+  throw new Refusal(response.status, said ?? `an answer with status ${response.status}`, seconds);
 }

@@ -1,4 +1,4 @@
-// The pad: strokes of mouse, finger, pen or keys, kept as points between 0 and 1, so that they can be painted at any size.
+// The pad: strokes of mouse, finger, pen or keys, kept as points between 0 and 1, and painted at any size.
 
 const LINE = 1 / 13; // of the pad's side: as thick as MNIST's lines, for a digit that takes most of it
 const NEAR = 1 / 400; // points closer than that add nothing
@@ -51,8 +51,8 @@ export class Pad {
 
   /** The drawing as a PNG: black on white, with a margin, so that its border shows the page. */
   picture() {
-    const sheet = Object.assign(document.createElement("canvas"), { width: SENT + 2 * MARGIN, height: SENT + 2 * MARGIN });
-    const context = sheet.getContext("2d");
+    const sheet = document.createElement("canvas"), context = sheet.getContext("2d");
+    sheet.width = sheet.height = SENT + 2 * MARGIN;
     context.fillStyle = "white";
     context.fillRect(0, 0, sheet.width, sheet.height);
     context.translate(MARGIN, MARGIN);

@@ -32,26 +32,33 @@ function changed(lost = false) {
   ask();
 }
 
+const wanted = () => stage === null || (!pad.empty && reading?.drawing !== drawing);
+
 // One request at a time, and the next one is about the drawing as it is by then.
 async function ask() {
   if (asking) return;
   asking = true;
-  while (stage === null || (!pad.empty && reading?.drawing !== drawing)) {
-    if (pad.drawing) await pause(INTERVAL);
-    if (pad.empty && stage !== null) break; // cleared meanwhile
-    const late = setTimeout(notice, SLOW, "Still waiting for an answer …");
-    try {
-      await (stage === null ? learn() : read());
-      failures = 0;
-      notice("");
-    } catch (error) {
-      await refused(error);
-    } finally {
-      clearTimeout(late);
-    }
+  try {
+    while (wanted()) await next();
+  } finally {
+    asking = false;
+    notice("");
   }
-  notice("");
-  asking = false;
+}
+
+async function next() {
+  if (pad.drawing) await pause(INTERVAL);
+  if (!wanted()) return; // cleared meanwhile
+  const late = setTimeout(notice, SLOW, "Still waiting for an answer …");
+  try {
+    await (stage === null ? learn() : read());
+    failures = 0;
+    notice("");
+  } catch (error) {
+    await refused(error);
+  } finally {
+    clearTimeout(late);
+  }
 }
 
 async function learn() {
