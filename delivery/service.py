@@ -157,9 +157,9 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
     @app.post(
         "/v1/predict",
         tags=["predictions"],
-        response_model_exclude_none=True,
         responses=_problems(400, 408, 413, 415, 503),
         openapi_extra={"requestBody": service.reader.documentation()},
+        response_model_exclude_none=True,
     )
     async def predict(request: Request) -> Predictions:
         """Say what images show. JSON is scored as it is; PNG and JPEG files are brought to MNIST's form first."""
