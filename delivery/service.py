@@ -162,7 +162,10 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
         response_model_exclude_none=True,
     )
     async def predict(request: Request) -> Predictions:
-        """Say what images show. JSON is scored as it is; PNG and JPEG files are brought to MNIST's form first."""
+        """Say what images show. JSON is scored as it is; PNG and JPEG files are brought to MNIST's form first.
+
+        That form comes with the answer, for whoever sent a file can't know it otherwise.
+        """
         pixels = await service.reader.pictures(request)
         waiting = service.batcher.submit(b"".join(pixels), len(pixels))
         request.scope["waiting"] = waiting
