@@ -62,18 +62,23 @@ def test_a_change_for_the_better():
 
 
 def test_within_noise_and_the_confusions_that_grew():
-    history.results(metrics=altered(METRICS, accuracy=0.979), predicted=wrong(*range(17), 33, 43, 53, 64))
+    classes = METRICS["per_class"] | {"3": {"recall": 0.95}, "4": {"recall": 0.97}, "5": {"recall": 1.0}}
+    metrics = altered(METRICS, accuracy=0.979, per_class=classes)
+    history.results(metrics=metrics, predicted=wrong(*range(17), 33, 43, 53, 64))
     text = report.report("base")
 
     assert "%: -0.10 points, within noise** (of 1,000 images 3 newly right, 4 newly wrong; McNemar test, p = 1)" in text
     assert ("3 taken for 4", "2", "5", "+3") in cells(text)
     assert "<summary>Confusions that grew most (3 taken for 4: +3)</summary>" in text
+    assert "<summary>Recall of each class (largest fall: -3.00 points)</summary>" in text
+    assert {("3", "98.00 %", "95.00 %", "-3.00"), ("5", "98.00 %", "100.00 %", "+2.00")} <= set(cells(text))
+    assert text.count(" + uncommitted | difference |") == 1
 
 
 def test_worse_says_worse():
     history.results(metrics=altered(METRICS, accuracy=0.9), predicted=wrong(*range(100)))
 
-    assert "worse by 8.00 points, more than noise**" in report.report("base")
+    assert "\n⚠️ **Test accuracy 98.00 % → 90.00 %: worse by 8.00 points, more than noise**" in report.report("base")
 
 
 def test_violated_limits_are_reported_and_do_not_fail(monkeypatch, capsys):
@@ -190,6 +195,22 @@ def test_a_check_that_failed_without_a_verdict():
     text = report.report("base", did=repro.Repro(["check"], [], ["check"]), said="")
 
     assert text.startswith("## ❌ No verdict: `check` failed\n")
+
+
+def test_a_stage_that_failed_comes_before_all_that_was_found_earlier(monkeypatch):
+    monkeypatch.setattr(lockfile, "waiting", lambda: ["train"])
+    text = report.report("base", "", repro.Repro(["train"], [], ["train"]), verify.stale(["train"]))
+
+    assert text.startswith("## ❌ `train` failed\n")
+    assert "❌ **`train` failed here**, so that nothing after it ran" in text
+    assert ("train", "\N{EN DASH}", "failed: dvc.lock keeps nothing of a failed stage") in cells(text)
+    assert "Pictures: `results/evaluate/worst_mistakes.png`" in text  # there is no artifact
+
+
+def test_where_dvc_can_t_tell_nothing_is_called_good(monkeypatch):
+    monkeypatch.setattr(lockfile, "waiting", lambda: None)
+
+    assert report.report("base").startswith("## ⚠️ DVC could not say whether this is up to date\n")
 
 
 def test_the_very_first_pull_request():
