@@ -70,7 +70,7 @@ def test_within_noise_and_the_confusions_that_grew():
     assert "%: -0.10 points, within noise** (of 1,000 images 3 newly right, 4 newly wrong; McNemar test, p = 1)" in text
     assert ("3 taken for 4", "2", "5", "+3") in cells(text)
     assert "<summary>Confusions that grew most (3 taken for 4: +3)</summary>" in text
-    assert "<summary>Recall of each class (largest fall: -3.00 points)</summary>" in text
+    assert "<summary>Recall of each class (largest fall: -3.00 points, <code>3</code>)</summary>" in text
     assert {("3", "98.00 %", "95.00 %", "-3.00"), ("5", "98.00 %", "100.00 %", "+2.00")} <= set(cells(text))
     assert text.count(" + uncommitted | difference |") == 1
 
@@ -166,7 +166,7 @@ def test_what_really_ran_is_reported(monkeypatch):
     assert "**As committed, this is not fit to be shared.** `make verify` says:" in text
     assert block(text) == verify.stale(["evaluate"])
     assert ("evaluate", "\N{EN DASH}", "ran: the same inputs, the same result") in cells(text)
-    assert "Stages that differ or ran: 1" in text
+    assert "<summary>Stages that differ or ran: <code>evaluate</code></summary>" in text
     assert text.count("dvc push") == 1
 
 
