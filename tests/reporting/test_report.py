@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 import yaml
 
 from digits import errors
-from reporting import lockfile, predictions, report, repro, revisions, verify
+from digits.significance import mcnemar
+from reporting import first_screen, lockfile, predictions, report, repro, revisions, verify
 from tests.reporting import history
 from tests.reporting.github import GITHUB, cells
 from tests.reporting.history import METRICS, PARAMS, altered, limit, wrong
@@ -79,6 +81,24 @@ def test_worse_says_worse():
     history.results(metrics=altered(METRICS, accuracy=0.9), predicted=wrong(*range(100)))
 
     assert "\n⚠️ **Test accuracy 98.00 % → 90.00 %: worse by 8.00 points, more than noise**" in report.report("base")
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "words"),
+    [
+        (10, 2, "**A: better by 0.80 points, more than noise** (of 1,000 images 10 newly right, 2 newly wrong; {})."),
+        (2, 10, "⚠️ **A: worse by 0.80 points, more than noise** (of 1,000 images 2 newly right, 10 newly wrong; {})."),
+    ],
+)
+def test_noise_ends_where_one_in_twenty_would_be_as_uneven(gained, lost, words):
+    def judged(gained, lost):
+        first, second = np.ones(1000, bool), np.ones(1000, bool)
+        first[:gained], second[gained : gained + lost] = False, False
+        return first_screen.judged("A", mcnemar(first, second), 1000)
+
+    assert judged(gained, lost) == words.format("McNemar test, p = 0.039")
+    within = judged(*sorted((9, 2), reverse=gained > lost))
+    assert re.fullmatch(r"\*\*A: [+-]0\.70 points, within noise\*\* \(of .*, p = 0\.065\)\.", within)
 
 
 def test_violated_limits_are_reported_and_do_not_fail(monkeypatch, capsys):
