@@ -101,4 +101,4 @@ def test_lint_and_unit_tests_run(env, tmp_path, failing, failed, ran):
     words = [line.removeprefix("ran: ") for line in run.output.splitlines() if line.startswith("ran: ")]
     assert run.failed == failed
     assert [line.split()[0] for line in words] == [*LINTERS, "python"][:ran]
-    assert failing or words[-1] == "python -m pytest -m not e2e"
+    assert failing or (words[-1].startswith("python -m pytest ") and words[-1].endswith(" -m not e2e"))
