@@ -17,7 +17,7 @@ from delivery.deployments import Deployments
 from delivery.git import GitError
 from delivery.reconcile import Target, reconcile
 from delivery.service import create_app
-from delivery.settings import DeliveryParams, ServiceSettings, SettingsError
+from delivery.settings import DeliveryParams, ServiceSettings, SettingsError, port
 from delivery.slot import Source
 from digits import params
 from digits.errors import PipelineError, run
@@ -38,14 +38,14 @@ def main() -> None:
     delivery = params.load(DeliveryParams, "delivery")
     settings = ServiceSettings.from_environment(arguments.stage, delivery)
     if arguments.port is not None:
-        settings = dataclasses.replace(settings, port=arguments.port)
+        settings = dataclasses.replace(settings, port=port(str(arguments.port), "--port"))
     source = placed(settings) if arguments.as_placed else deployed(delivery, settings)
     config = uvicorn.Config(
         create_app(delivery, settings, source),
         http=Connection,
         loop="uvloop",
         ws="none",
-        log_level="warning",
+        log_level="error",  # warnings tell of what clients get wrong, a line for each
         access_log=False,  # /metrics counts requests, and the prediction log has what was asked
         server_header=False,
         proxy_headers=False,  # who asks is who is connected, whatever a header says
