@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from delivery import registry
 from delivery.connection import Connection
@@ -40,8 +41,17 @@ def main() -> None:
     if arguments.port is not None:
         settings = dataclasses.replace(settings, port=port(str(arguments.port), "--port"))
     source = placed(settings) if arguments.as_placed else deployed(delivery, settings)
+    listening = listen(settings.host, settings.port)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    server(create_app(delivery, settings, source), delivery).run([listening])
+
+
+def server(app: FastAPI, delivery: DeliveryParams) -> uvicorn.Server:
+    """What runs the application: uvicorn, told to trust nobody."""
     config = uvicorn.Config(
-        create_app(delivery, settings, source),
+        app,
         http=Connection,
         loop="uvloop",
         ws="none",
@@ -52,11 +62,7 @@ def main() -> None:
         headers=[("x-content-type-options", "nosniff")],
         timeout_graceful_shutdown=int(delivery.timeout_seconds) + 1,
     )
-    listening = listen(settings.host, settings.port)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    uvicorn.Server(config).run([listening])
+    return uvicorn.Server(config)
 
 
 def placed(settings: ServiceSettings) -> Source:
