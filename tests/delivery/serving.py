@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from fastapi import FastAPI
 
 from delivery.history import History, Rows
 from delivery.serve import listen, server
@@ -75,14 +76,22 @@ def serving(folder: Path, source: Any, token: str | None = None, **changes: Any)
         admin_token=token,
     )
     app = create_app(delivery, settings, source)
+    with (
+        answering(app, delivery) as address,
+        httpx.Client(base_url=f"http://{address[0]}:{address[1]}", timeout=20) as client,
+    ):
+        client.get("/healthz")  # the socket takes connections before the service does
+        yield Running(app.state.service, client, address)
+
+
+@contextlib.contextmanager
+def answering(app: FastAPI, delivery: DeliveryParams = PARAMS) -> Iterator[tuple[str, int]]:
+    """Address at which an application answers, as `delivery.serve` lets it."""
     running, listening = server(app, delivery), listen("127.0.0.1", 0)
-    address = listening.getsockname()
     thread = threading.Thread(target=running.run, args=([listening],))
     thread.start()
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{address[1]}", timeout=20) as client:
-            client.get("/healthz")  # the socket takes connections before the service does
-            yield Running(app.state.service, client, address)
+        yield listening.getsockname()
     finally:
         running.should_exit = True
         thread.join()

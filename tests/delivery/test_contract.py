@@ -35,7 +35,8 @@ def test_pixels_arrive_as_they_were_sent():
 
 
 @pytest.mark.parametrize(
-    "pixel", ["0.0", "0.5", "1e2", "1e999", "NaN", "Infinity", "-Infinity", "true", "null", '"3"', "[3]", "{}", "9" * 30]
+    "pixel",
+    ["0.0", "0.5", "1e2", "1e999", "NaN", "Infinity", "-Infinity", "true", "null", '"3"', "[3]", "{}", "9" * 30],
 )
 def test_a_pixel_that_is_no_whole_number_is_refused_where_it_stands(pixel):
     assert {where for where, _ in refused(with_pixel(pixel))} <= {("image", 3, 4), ("image",)}
@@ -71,7 +72,9 @@ def test_what_has_another_shape_is_refused_where_it_differs(text, where):
     assert refused(json.dumps(text))[0][0] == where
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"image"', "[" * 100_000, '{"image":' * 100_000, '"\xff', "\ufeff{}", "{}{}"])
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"image"', "[" * 100_000, '{"image":' * 100_000, '"\xff', "\ufeff{}", "{}{}"]
+)
 def test_what_is_no_json_is_refused(text):
     assert refused(text) == [((), "json_invalid")]
 

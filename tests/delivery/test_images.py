@@ -293,7 +293,11 @@ SEEDS = [
         ("PNG", "P", {"transparency": b"\x00\x80\xff"}),
         ("PNG", "RGBA", {}),
         ("PNG", "L", {"save_all": True, "append_images": [Image.fromarray(seven(20, 24))]}),
-        ("JPEG", "RGB", {"exif": b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06"}),
+        (
+            "JPEG",
+            "RGB",
+            {"exif": b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06"},
+        ),
         ("JPEG", "L", {"progressive": True}),
         ("JPEG", "CMYK", {}),
         ("MPO", "RGB", {"save_all": True, "append_images": [Image.fromarray(seven(20, 24))]}),
@@ -312,7 +316,9 @@ def with_right_sums(content: bytearray) -> bytearray:
 
 
 @settings(max_examples=200, derandomize=True, deadline=None)
-@given(st.sampled_from(SEEDS), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6), st.integers(0, 6)), max_size=8))
+@given(
+    st.sampled_from(SEEDS), st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6), st.integers(0, 6)), max_size=8)
+)
 def test_a_changed_picture_is_read_or_refused(seed, changes):
     """Bytes replaced, put in and taken out, anywhere: a picture, or a reason."""
     content = bytearray(seed)

@@ -34,10 +34,14 @@ def test_the_environment_decides():
     assert (found.deployments.as_posix(), found.log_url) == ("/srv/models", "postgresql://host/log")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "example.org", "0", "127.1", "localhost.x"])
+@pytest.mark.parametrize(
+    "host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "example.org", "0", "127.1", "localhost.x"]
+)
 def test_a_public_address_needs_a_token(host):
     for absent in ({}, {"MNIST_ADMIN_TOKEN": ""}):
-        with pytest.raises(SettingsError, match=r"can be reached from other machines.*; set MNIST_ADMIN_TOKEN, or bind"):
+        with pytest.raises(
+            SettingsError, match=r"can be reached from other machines.*; set MNIST_ADMIN_TOKEN, or bind"
+        ):
             settings(MNIST_HOST=host, **absent)
     assert settings(MNIST_HOST=host, MNIST_ADMIN_TOKEN="secret").host == host
 
@@ -66,11 +70,15 @@ def test_so_is_the_one_from_the_environment(text):
 
 
 def test_a_stage_that_is_none_is_refused_with_those_that_are():
-    with pytest.raises(SettingsError, match=r"stage 'test' is none of params.yaml's delivery.stages: staging, production"):
+    with pytest.raises(
+        SettingsError, match=r"stage 'test' is none of params.yaml's delivery.stages: staging, production"
+    ):
         ServiceSettings.from_environment("test", PARAMS, {})
 
 
-@pytest.mark.parametrize("url", ["ftp://host", "host:8000", "http://", "http://:80", "http://host:x", "http://host:65536"])
+@pytest.mark.parametrize(
+    "url", ["ftp://host", "host:8000", "http://", "http://:80", "http://host:x", "http://host:65536"]
+)
 def test_a_stages_address_is_one_of_http(url):
     with pytest.raises(ValueError, match="url: expected"):
         StageParams(url)
@@ -106,7 +114,14 @@ def test_every_param_is_documented_by_a_value():
 
 @pytest.mark.parametrize(
     ("host", "loopback"),
-    [("127.0.0.1", True), ("[::1]", True), ("localhost", True), ("", False), ("10.0.0.1", False), ("localhost.evil", False)],
+    [
+        ("127.0.0.1", True),
+        ("[::1]", True),
+        ("localhost", True),
+        ("", False),
+        ("10.0.0.1", False),
+        ("localhost.evil", False),
+    ],
 )
 def test_loopback(host, loopback):
     assert is_loopback(host) is loopback
