@@ -148,6 +148,7 @@ def create_app(params: DeliveryParams, settings: ServiceSettings, source: Source
         version="1",
         lifespan=service.lifespan,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.service = service
     limits = Limits(

@@ -76,10 +76,8 @@ def serving(folder: Path, source: Any, token: str | None = None, **changes: Any)
         admin_token=token,
     )
     app = create_app(delivery, settings, source)
-    with (
-        answering(app, delivery) as address,
-        httpx.Client(base_url=f"http://{address[0]}:{address[1]}", timeout=20) as client,
-    ):
+    with httpx.Client(timeout=20) as client, answering(app, delivery) as address:
+        client.base_url = f"http://{address[0]}:{address[1]}"
         client.get("/healthz")  # the socket takes connections before the service does
         yield Running(app.state.service, client, address)
 

@@ -59,7 +59,7 @@ def test_a_token_has_to_fit_into_a_header(token):
 
 @pytest.mark.parametrize("text", ["65536", "-1", "http", "²", "٣", "8000 ", "", "1e3", "9" * 5000])
 def test_a_port_is_a_number(text):
-    with pytest.raises(SettingsError, match="--port: expected a number from 0 .* to 65535"):
+    with pytest.raises(SettingsError, match=r"--port: expected a number from 0 .* to 65535"):
         port(text, "--port")
 
 
