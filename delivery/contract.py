@@ -31,7 +31,8 @@ class _Rows:
         try:  # which checks the range at a fifth of what pydantic takes for it
             return b"".join(map(bytes, rows))
         except ValueError:
-            raise ValueError("a pixel is below 0 or above 255") from None
+            row, column = next((r, c) for r in range(SIDE) for c in range(SIDE) if not 0 <= rows[r][c] <= 255)
+            raise ValueError(f"the pixel in row {row}, column {column} is below 0 or above 255") from None
 
 
 Image = Annotated[bytes, _Rows]
@@ -132,3 +133,17 @@ class Problem(BaseModel):
     """What was wrong."""
 
     detail: str
+
+
+class Finding(BaseModel):
+    """What was wrong in one place of a request."""
+
+    loc: list[str | int] = Field(description="where, from the outside in")
+    msg: str
+    type: str
+
+
+class Invalid(BaseModel):
+    """What was wrong in a request: the first few findings."""
+
+    detail: list[Finding]
