@@ -5,6 +5,7 @@ python -m delivery.serve [--stage production] [--port 8000]    (make serve STAGE
 
 import argparse
 import dataclasses
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -16,9 +17,10 @@ from delivery.connection import Connection
 from delivery.deployments import Deployments
 from delivery.git import GitError
 from delivery.reconcile import Target, reconcile
+from delivery.schema import connect
 from delivery.service import create_app
 from delivery.settings import DeliveryParams, ServiceSettings, SettingsError
-from delivery.slot import Source
+from delivery.slot import SlotError, Source
 from digits import params
 from digits.errors import PipelineError, run
 
@@ -26,10 +28,13 @@ WORKSPACE = Path("models")
 # Seconds for which one of two threads may keep Python's lock while the other waits for it. The interpreter's 5 ms are
 # longer than a batch takes, so the scoring thread would mostly wait.
 _SWITCH_INTERVAL = 0.0005
+_FAILED = 3  # exit code of a service that could not start, uvicorn's
 
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C; what is under way by then is answered."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)  # also what uvicorn calls when it has closed down
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", default="production")
     parser.add_argument("--port", type=int, help="default: MNIST_PORT, then the port of the stage's address; 0: any")
@@ -40,6 +45,7 @@ def main() -> None:
     if arguments.port is not None:
         settings = dataclasses.replace(settings, port=arguments.port)
     source = placed(settings) if arguments.as_placed else deployed(delivery, settings)
+    connect(settings.log_url).dispose()  # a log that can't be opened is told now, in one line
     config = uvicorn.Config(
         create_app(delivery, settings, source),
         http=Connection,
@@ -56,7 +62,14 @@ def main() -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    uvicorn.Server(config).run([listening])
+    server = uvicorn.Server(config)
+    server.run([listening])
+    if not server.started:
+        sys.exit(_FAILED)
+
+
+def _end(*_: object) -> None:
+    sys.exit(0)
 
 
 def placed(settings: ServiceSettings) -> Source:
@@ -65,21 +78,20 @@ def placed(settings: ServiceSettings) -> Source:
 
 
 def deployed(delivery: DeliveryParams, settings: ServiceSettings) -> Source:
-    """What the tags assign to the stage, put in place; where nothing was ever released, the workspace's model."""
-    stage = settings.stage
+    """What the tags assign to the stage, put in place; where nothing was ever released, the workspace's model.
+
+    Raises:
+        PipelineError, OSError: there is nothing to serve.
+    """
+    stage, before = settings.stage, placed(settings)
     try:
-        released = bool(registry.read(".", delivery.artifact).versions)
+        why = "" if registry.read(".", delivery.artifact).versions else "no tag here names one"
     except GitError as error:
-        if placed(settings).folder.exists():  # an image, say, beside which the reconciler runs
-            return placed(settings)
-        print(f"{stage}: {error}")
-        released = False
-    if not released:
-        print(
-            f"{stage}: no version of {delivery.artifact} has been released here (`make release` registers the first); "
-            f"serving {WORKSPACE}/model.onnx as it is, as version 'workspace'"
-        )
-        return Source(WORKSPACE, workspace=True)
+        if before.folder.exists():  # an image, say, beside which the reconciler runs
+            return before
+        why = str(error)
+    if why:
+        return _workspace(f"{stage}: no version of {delivery.artifact} has been released ({why}); `git fetch --tags`")
     target = Target(
         stage=stage,
         artifact=delivery.artifact,
@@ -93,8 +105,10 @@ def deployed(delivery: DeliveryParams, settings: ServiceSettings) -> Source:
     try:
         print(reconcile(target))
     except (PipelineError, OSError) as error:
-        print(f"error: {error}\n{stage}: serving what is in place, if anything is", file=sys.stderr)
-    return placed(settings)
+        if not before.folder.exists():
+            raise
+        print(f"error: {error}\n{stage}: serving what is in place", file=sys.stderr)
+    return before
 
 
 def listen(host: str, port: int) -> socket.socket:
