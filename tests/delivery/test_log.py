@@ -175,7 +175,7 @@ def test_without_room_nothing_is_promised_and_all_goes_on_once_there_is(log, dat
     kept = log.append(scored())
     database.fill_up(log)
     for _ in range(2):
-        with pytest.raises(LogError, match="the prediction log can't be written: .*(full|read-only)"):
+        with pytest.raises(LogError, match=r"the prediction log can't be written: .*(full|read-only)"):
             log.append(scored(50))
     database.make_room(log)
     kept += log.append(scored())

@@ -1,6 +1,5 @@
 import asyncio
 import json
-import os
 import shutil
 
 import numpy as np
@@ -46,7 +45,7 @@ def test_files_are_those_of_one_version_though_another_takes_its_place(place, mo
     from delivery import slot
 
     def moved_on(model):
-        os.unlink(place / "current")
+        (place / "current").unlink()
         (place / "current").symlink_to("versions/v0.2.0")
         return real(model)
 
