@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # What operators and their tools ask, which has to be answered most of all when there is too much to do.
-_ALWAYS = frozenset(("/healthz", "/readyz", "/metrics"))
+_RELOAD = "/v1/admin/reload"
+_ALWAYS = frozenset(("/healthz", "/readyz", "/metrics", _RELOAD))
 # Seconds after which a client that was refused may try again.
 RETRY_AFTER = {"retry-after": "1"}
 # What has not been read by then is not read any more, so the connection is of no more use.
@@ -109,7 +110,8 @@ class Protection:
     async def _answered(self, scope: Scope, receive: Receive, send: Send) -> HTTPException | None:
         task = asyncio.current_task()
         assert task is not None
-        self._deadlines.begin(task)
+        if scope["path"] != _RELOAD:  # which takes as long as the machine needs; half-way it would help nobody
+            self._deadlines.begin(task)
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
