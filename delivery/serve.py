@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def _end(*_: object) -> None:
-    sys.exit(0)
+    sys.exit()
 
 
 def placed(settings: ServiceSettings) -> Source:
@@ -85,13 +85,19 @@ def deployed(delivery: DeliveryParams, settings: ServiceSettings) -> Source:
     """
     stage, before = settings.stage, placed(settings)
     try:
-        why = "" if registry.read(".", delivery.artifact).versions else "no tag here names one"
+        released = registry.read(".", delivery.artifact).versions
+        why = "no tag names one; `git fetch --tags` brings those of where this was cloned from"
     except GitError as error:
         if before.folder.exists():  # an image, say, beside which the reconciler runs
             return before
-        why = str(error)
-    if why:
-        return _workspace(f"{stage}: no version of {delivery.artifact} has been released ({why}); `git fetch --tags`")
+        released, why = [], str(error)
+    if not released:
+        model = WORKSPACE / "model.onnx"
+        said = f"no version of {delivery.artifact} is released here ({why})"
+        if not model.is_file():
+            raise SlotError(f"{stage}: {said}, and there is no {model}: bring it with `make pull` or `make repro`")
+        print(f"{stage}: {said}; serving {model} as it is, as version 'workspace'", flush=True)
+        return Source(WORKSPACE, workspace=True)
     target = Target(
         stage=stage,
         artifact=delivery.artifact,
@@ -103,7 +109,7 @@ def deployed(delivery: DeliveryParams, settings: ServiceSettings) -> Source:
         keep=delivery.keep_versions,
     )
     try:
-        print(reconcile(target))
+        print(reconcile(target), flush=True)
     except (PipelineError, OSError) as error:
         if not before.folder.exists():
             raise
