@@ -86,7 +86,7 @@ class Service:
         self._measure()
         try:
             await self.reload()
-        except PipelineError as error:  # readiness says why, and a later reload may succeed
+        except (PipelineError, OSError) as error:  # readiness says why, and a later reload may succeed
             self.slot.reason = str(error)
         self.retention.start()
         yield
@@ -133,7 +133,7 @@ class Service:
         self.metrics.measure(
             "mnist_queue_requests", "Requests that no batch has taken yet", lambda: self.batcher.waiting
         )
-        self.metrics.measure("mnist_log_bytes", "What the prediction log takes", self.retention.bytes_used)
+        self.metrics.measure("mnist_log_bytes", "What the prediction log takes", lambda: self.retention.bytes)
 
 
 def create_app(params: DeliveryParams, settings: ServiceSettings, source: Source) -> FastAPI:

@@ -48,7 +48,7 @@ class Source:
         model, smoke = folder / "model.onnx", folder / "smoke.npz"
         for path in (model, smoke):
             if not path.is_file():
-                advice = "`dvc pull` or `make repro`" if self.workspace else "`make promote`"
+                advice = "`make pull` or `make repro`" if self.workspace else "`make promote`"
                 raise SlotError(f"{path}: not found, so there is no model to serve; bring one with {advice}")
         version, commit = ("workspace", None) if self.workspace else _version(folder / "version.json")
         session = OnnxModel(model)
@@ -106,7 +106,11 @@ class Slot:
     async def switch(self, loaded: Loaded) -> None:
         """Let this version answer from now on. When this returns, every answer of an older one has been sent."""
         with self._lock:
-            self._current, old = loaded, self._current
-        while old is not None and old in self._under_way:
+            self._current = loaded
+        while self._others_answer(loaded):
             self._returned.clear()
             await self._returned.wait()
+
+    def _others_answer(self, loaded: Loaded) -> bool:
+        with self._lock:
+            return any(other is not loaded for other in self._under_way)
