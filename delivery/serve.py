@@ -5,6 +5,7 @@ python -m delivery.serve [--stage production] [--port 8000]    (make serve STAGE
 
 import argparse
 import dataclasses
+import gc
 import socket
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ def main() -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    gc.freeze()  # modules stay: to look through them for garbage again and again would make everybody wait
     uvicorn.Server(config).run([listening])
 
 
