@@ -13,6 +13,8 @@ from digits.errors import PipelineError
 # Raised with every change of the tables, so that a program knows whether it can read a log that it finds.
 SCHEMA = 1
 SECOND = 1_000_000  # microseconds
+# That SQLite keeps prepared, each with the images that it wrote last: every size of a batch is a statement of its own.
+_STATEMENTS = 32
 
 METADATA = sa.MetaData()
 FACTS = sa.Table(
@@ -75,7 +77,8 @@ def connect(url: str, power_safe: bool = False) -> Engine:
                 raise LogError(f"{url}: a log in memory would be lost; name a file: sqlite:///logs/production.db")
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
         style = "qmark" if address.get_backend_name() == "sqlite" else "format"  # by position: a batch is one statement
-        engine = sa.create_engine(address, paramstyle=style, hide_parameters=True)
+        options = {"cached_statements": _STATEMENTS} if style == "qmark" else {}
+        engine = sa.create_engine(address, paramstyle=style, hide_parameters=True, connect_args=options)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _power_safe_sqlite if power_safe else _prepare_sqlite)
         with engine.begin() as connection:
