@@ -31,6 +31,19 @@ def test_a_text_that_is_not_there_is_no_change_at_all(tmp_path):
         machine.replace(path, "two", "2")
 
 
+def test_the_readme_quotes_the_last_result(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    machine.RESULTS.mkdir(parents=True)
+    machine.README.write_text("Before.\n\nAfter.\n")
+    machine.publish("name", "command", "| 1 |")
+    assert machine.README.read_text() == "Before.\n\nAfter.\n"
+    result = machine.RESULTS / "name.md"
+    machine.README.write_text(f"Before.\n\n{result.read_text()}\nAfter.\n")
+    machine.publish("name", "command", "| 2 |\n| 3 |")
+    assert "| 1 |" not in machine.README.read_text()
+    assert machine.README.read_text() == f"Before.\n\n{result.read_text()}\nAfter.\n"
+
+
 @pytest.mark.parametrize(("file", "old", "new"), [*pull_request.CHANGES.values(), *report.CHANGES])
 def test_what_a_benchmark_replaces_is_there(file, old, new):
     text = (ROOT / file).read_text()
