@@ -6,6 +6,7 @@ python -m benchmarks.memory [--predictions 1000000]    (needs wrk: apt install w
 import argparse
 import subprocess
 import tempfile
+import time
 import urllib.request
 from pathlib import Path
 
@@ -41,7 +42,8 @@ class Service:
         return int(sum(float(line.split()[-1]) for line in lines if line.startswith("mnist_predictions_total{")))
 
     def megabytes(self) -> float:
-        """Resident memory."""
+        """Resident memory at rest."""
+        time.sleep(1)  # until what was under way at the end of the load has been answered
         return resident_bytes(self._process) / 1e6
 
 
