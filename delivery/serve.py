@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from delivery import registry
 from delivery.connection import Connection
@@ -18,7 +19,7 @@ from delivery.deployments import Deployments
 from delivery.git import GitError
 from delivery.reconcile import Target, reconcile
 from delivery.service import create_app
-from delivery.settings import DeliveryParams, ServiceSettings, SettingsError
+from delivery.settings import DeliveryParams, ServiceSettings, SettingsError, port
 from delivery.slot import Source
 from digits import params
 from digits.errors import PipelineError, run
@@ -39,26 +40,32 @@ def main() -> None:
     delivery = params.load(DeliveryParams, "delivery")
     settings = ServiceSettings.from_environment(arguments.stage, delivery)
     if arguments.port is not None:
-        settings = dataclasses.replace(settings, port=arguments.port)
+        settings = dataclasses.replace(settings, port=port(str(arguments.port), "--port"))
     source = placed(settings) if arguments.as_placed else deployed(delivery, settings)
+    listening = listen(settings.host, settings.port)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
+    serving = server(create_app(delivery, settings, source), delivery)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    gc.freeze()  # modules stay: to look through them for garbage again and again would make everybody wait
+    serving.run([listening])
+
+
+def server(app: FastAPI, delivery: DeliveryParams) -> uvicorn.Server:
+    """What runs the application: uvicorn, told to trust nobody."""
     config = uvicorn.Config(
-        create_app(delivery, settings, source),
+        app,
         http=Connection,
         loop="uvloop",
         ws="none",
-        log_level="warning",
+        log_level="error",  # warnings tell of what clients get wrong, a line for each
         access_log=False,  # /metrics counts requests, and the prediction log has what was asked
         server_header=False,
         proxy_headers=False,  # who asks is who is connected, whatever a header says
         headers=[("x-content-type-options", "nosniff")],
         timeout_graceful_shutdown=int(delivery.timeout_seconds) + 1,
     )
-    listening = listen(settings.host, settings.port)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    gc.freeze()  # modules stay: to look through them for garbage again and again would make everybody wait
-    uvicorn.Server(config).run([listening])
+    return uvicorn.Server(config)
 
 
 def placed(settings: ServiceSettings) -> Source:
