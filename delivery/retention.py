@@ -18,8 +18,8 @@ _PART, _PAUSE = 200, 0.02
 # Of a prediction in PostgreSQL with its index, and without the space of removed ones, which it uses again.
 _ROW_BYTES = 1000
 _DAY = 86_400 * SECOND
-# SQLite's write-ahead log is begun anew once it is longer than this.
-_WAL_BYTES = 16_000_000
+# SQLite's write-ahead log is begun anew once it is longer than this; its pages are of 4,096 bytes.
+_WAL_BYTES, _PAGE_BYTES = 16_000_000, 4096
 _CHECKPOINT_SECONDS, _PRUNE_SECONDS = 1.0, 60.0
 
 
@@ -115,9 +115,9 @@ class Retention:
         when all of it has been moved.
         """
         with self._log.engine.connect() as connection:
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
-            wal = Path(f"{self._log.engine.url.database}-wal")
-            if wal.exists() and wal.stat().st_size > _WAL_BYTES:
+            # Not by the file's size, which stays what it was when the log has been begun anew.
+            _, pages, _ = connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").one()
+            if pages * _PAGE_BYTES > _WAL_BYTES:
                 with self._log.writing:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
 

@@ -13,6 +13,8 @@ from digits.errors import PipelineError
 # Raised with every change of the tables, so that a program knows whether it can read a log that it finds.
 SCHEMA = 1
 SECOND = 1_000_000  # microseconds
+# That SQLite keeps prepared, each with the images that it wrote last: every size of a batch is a statement of its own.
+_STATEMENTS = 32
 
 # By position: a batch is one statement.
 _PARAMETERS: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
@@ -82,9 +84,12 @@ def connect(url: str, power_safe: bool = False) -> Engine:
             if not address.database or address.database.startswith((":memory:", "file:")):
                 raise LogError(f"{url}: expected the name of a file that stays, as in sqlite:///logs/production.db")
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
+            options = {"cached_statements": _STATEMENTS}
         else:
-            address = address.update_query_dict(_PATIENCE | dict(address.query))
-        engine = sa.create_engine(address, paramstyle=_PARAMETERS[backend], hide_parameters=True)
+            address, options = address.update_query_dict(_PATIENCE | dict(address.query)), {}
+        engine = sa.create_engine(
+            address, paramstyle=_PARAMETERS[backend], hide_parameters=True, connect_args=options
+        )
         if backend == "sqlite":
             event.listen(engine, "connect", _power_safe_sqlite if power_safe else _prepare_sqlite)
         try:

@@ -5,6 +5,7 @@ python -m delivery.serve [--stage production] [--port 8000]    (make serve STAGE
 
 import argparse
 import dataclasses
+import gc
 import signal
 import socket
 import sys
@@ -50,8 +51,9 @@ def main() -> None:
     listening = listen(settings.host, settings.port)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
-    sys.setswitchinterval(_SWITCH_INTERVAL)
     serving = server(create_app(delivery, settings, source), delivery)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    gc.freeze()  # modules stay: to look through them for garbage again and again would make everybody wait
     serving.run([listening])
     if not serving.started:
         sys.exit(_FAILED)
