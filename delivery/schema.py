@@ -87,9 +87,7 @@ def connect(url: str, power_safe: bool = False) -> Engine:
             options = {"cached_statements": _STATEMENTS}
         else:
             address, options = address.update_query_dict(_PATIENCE | dict(address.query)), {}
-        engine = sa.create_engine(
-            address, paramstyle=_PARAMETERS[backend], hide_parameters=True, connect_args=options
-        )
+        engine = sa.create_engine(address, paramstyle=_PARAMETERS[backend], hide_parameters=True, connect_args=options)
         if backend == "sqlite":
             event.listen(engine, "connect", _power_safe_sqlite if power_safe else _prepare_sqlite)
         try:
