@@ -111,8 +111,8 @@ def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: T
             model.train()
             # For the whole epoch at once, in parts: a tenth of what it costs batch by batch.
             order = torch.randperm(len(images), generator=generator)[: batches * batch].to(device)
-            pixels = prepare(model, random_shift(images[order], params.shift, generator)).split(batch)
-            targets = labels[order].split(batch)
+            pixels = torch.split(prepare(model, random_shift(images[order], params.shift, generator)), batch)
+            targets = torch.split(labels[order], batch)
         share = schedule(params, step / steps)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * share
