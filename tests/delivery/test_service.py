@@ -301,7 +301,7 @@ def test_a_log_that_cannot_be_read_does_not_take_the_metrics_along(running, monk
     assert "mnist_requests_total" in text
 
 
-@pytest.mark.parametrize("path", ["/", "/page.css", "/page.js"])
+@pytest.mark.parametrize("path", ["/", "/page.css", "/page.js", "/pad.js", "/client.js"])
 def test_the_page_brings_everything_along_and_runs_nothing_else(running, path):
     answer = running.client.get(path)
     assert answer.status_code == 200
