@@ -38,6 +38,11 @@ class _Rows:
 Image = Annotated[bytes, _Rows]
 
 
+def as_rows(image: bytes) -> list[list[int]]:
+    """28 rows of 28 grey levels, as JSON has them."""
+    return [list(image[start : start + SIDE]) for start in range(0, len(image), SIDE)]
+
+
 def _either(schema: dict[str, Any]) -> None:
     schema["oneOf"] = [{"required": ["image"]}, {"required": ["images"]}]
     for field in schema["properties"].values():
@@ -69,6 +74,9 @@ class Prediction(BaseModel):
     id: str = Field(description="name it when you send the true label")
     label: int = Field(description="the most probable digit")
     probabilities: list[float] = Field(description="of the digits 0 to 9", min_length=10, max_length=10)
+    image: list[list[int]] | None = Field(
+        default=None, description="what was scored: where a picture was sent, that picture in MNIST's form"
+    )
 
 
 class Predictions(BaseModel):

@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # What operators and their tools ask, which has to be answered most of all when there is too much to do.
-_ALWAYS = frozenset(("/healthz", "/readyz", "/metrics"))
+_RELOAD = "/v1/admin/reload"
+_ALWAYS = frozenset(("/healthz", "/readyz", "/metrics", _RELOAD))
 # Bytes of a body for any other path than the one that takes pictures: JSON is parsed where it blocks everybody else.
 _SMALL = 16_384
 # Seconds after which a client that was refused may try again.
@@ -109,7 +110,8 @@ class Protection:
     async def _answered(self, scope: Scope, body: "_Body", send: Send) -> HTTPException | None:
         task = asyncio.current_task()
         assert task is not None
-        self._deadlines.begin(task)
+        if scope["path"] != _RELOAD:  # which takes as long as the machine needs; half-way it would help nobody
+            self._deadlines.begin(task)
         try:
             await self._app(scope, body.receive, send)
         except asyncio.CancelledError:

@@ -54,7 +54,7 @@ class Reader:
             HTTPException: 400 an unreadable form, 413 too large, 415 another type.
             RequestValidationError: not what the type promises, or too many images.
         """
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = media_type(request)
         if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
             raise HTTPException(415, f"content-encoding {coding}; expected none")
         if kind == JSON:
@@ -116,6 +116,11 @@ class Reader:
         form = {"type": "object", "properties": {"image": files}, "required": ["image"], "additionalProperties": False}
         content = {JSON: {"schema": schema}, **{kind: {"schema": file} for kind in PICTURES}, FORM: {"schema": form}}
         return {"required": True, "content": content}
+
+
+def media_type(request: Request) -> str:
+    """What a request says that its body is, without parameters; empty if nothing."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _wrong(where: tuple[str | int, ...], what: str) -> RequestValidationError:

@@ -29,11 +29,12 @@ from delivery.contract import (
     Problem,
     Readiness,
     Reloaded,
+    as_rows,
 )
 from delivery.log import Feedback, PredictionLog
 from delivery.metrics import Metrics
 from delivery.protection import RETRY_AFTER, Limits, Load, Protection
-from delivery.requests import Reader
+from delivery.requests import JSON, Reader, media_type
 from delivery.retention import Retention
 from delivery.schema import LogError
 from delivery.settings import DeliveryParams, ServiceSettings, is_loopback
@@ -45,6 +46,8 @@ _PAGE_FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/pad.js": ("pad.js", "text/javascript"),
+    "/client.js": ("client.js", "text/javascript"),
 }
 # Nothing from elsewhere, nothing inline, in nobody's frame.
 _PAGE_HEADERS = {
@@ -83,7 +86,7 @@ class Service:
         self._measure()
         try:
             await self.reload()
-        except PipelineError as error:  # readiness says why, and a later reload may succeed
+        except (PipelineError, OSError) as error:  # readiness says why, and a later reload may succeed
             self.slot.reason = str(error)
         self.retention.start()
         yield
@@ -130,7 +133,7 @@ class Service:
         self.metrics.measure(
             "mnist_queue_requests", "Requests that no batch has taken yet", lambda: self.batcher.waiting
         )
-        self.metrics.measure("mnist_log_bytes", "What the prediction log takes", self.retention.bytes_used)
+        self.metrics.measure("mnist_log_bytes", "What the prediction log takes", lambda: self.retention.bytes)
 
 
 def create_app(params: DeliveryParams, settings: ServiceSettings, source: Source) -> FastAPI:
@@ -176,9 +179,13 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
         tags=["predictions"],
         responses=_problems(400, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": service.reader.documentation()},
+        response_model_exclude_none=True,
     )
     async def predict(request: Request) -> Predictions:
-        """Say what images show. JSON is scored as it is; PNG and JPEG files are brought to MNIST's form first."""
+        """Say what images show. JSON is scored as it is; PNG and JPEG files are brought to MNIST's form first.
+
+        That form comes with the answer, for whoever sent a file can't know it otherwise.
+        """
         pixels = await service.reader.pictures(request)
         waiting = service.batcher.submit(b"".join(pixels), len(pixels))
         request.scope["waiting"] = waiting
@@ -187,6 +194,9 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
             Prediction(id=identifier, label=label, probabilities=probabilities)
             for identifier, label, probabilities in zip(answer.ids, answer.labels, answer.probabilities, strict=True)
         ]
+        if media_type(request) != JSON:
+            for prediction, image in zip(predictions, pixels, strict=True):
+                prediction.image = as_rows(image)
         return Predictions(version=answer.version, predictions=predictions)
 
     @app.post(
