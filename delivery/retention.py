@@ -5,7 +5,6 @@ import sqlite3
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import cast
 
 import sqlalchemy as sa
