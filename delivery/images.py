@@ -105,20 +105,27 @@ def _upright(image: Image.Image) -> Image.Image:
 def _flattened(image: Image.Image) -> np.ndarray:
     """Grey levels without transparency, which shows white behind dark strokes and black behind light ones."""
     if image.mode.startswith(("I", "F")):  # 16 bits; convert() would cut them off instead of scaling
-        levels = np.asarray(image, np.float32) / 257
-        return _reduced(Image.fromarray(levels.clip(0, 255)))
+        return (_numbers(_reduced(image)) / 257).clip(0, 255)
     if not image.has_transparency_data:
-        return _reduced(image.convert("L"))
-    image = image.convert("LA")
-    opacity = _reduced(image.getchannel("A")) / 255
-    levels = _reduced(image.getchannel("L"))
+        return _numbers(_reduced(image.convert("L")))
+    if image.mode not in ("LA", "RGBA"):
+        image = image.convert("RGBA")
+    levels, opacity = np.moveaxis(_numbers(_reduced(image).convert("LA")), 2, 0)
+    opacity /= 255
     dark = bool((levels * opacity).sum() < 127.5 * opacity.sum())
-    return levels * opacity + (255 if dark else 0) * (1 - opacity)
+    page = 255 if dark else 0
+    result: np.ndarray = levels * opacity + page * (1 - opacity)
+    return result
 
 
-def _reduced(image: Image.Image) -> np.ndarray:
+def _reduced(image: Image.Image) -> Image.Image:
+    """Each pixel the mean of those it covers, weighted by how much of them shows."""
     image.thumbnail((_WORKING_SIDE, _WORKING_SIDE), Image.Resampling.BOX, reducing_gap=None)
-    return np.asarray(image, np.float32)
+    return image
+
+
+def _numbers(image: Image.Image) -> np.ndarray:
+    return np.array(image, np.float32)
 
 
 def ink(levels: np.ndarray) -> np.ndarray:

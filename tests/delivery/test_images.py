@@ -162,6 +162,17 @@ def test_strokes_on_nothing_show_on_what_they_differ_from(strokes):
     assert (picture(encoded(palette, transparency=0), PIXELS) == expected).all()
 
 
+def test_what_is_hidden_by_transparency_does_not_show_where_a_picture_is_reduced():
+    """Editors leave any colour under what they made transparent."""
+    levels = seven(1200, 1200)
+    expected = picture(png(levels), 2 * PIXELS).astype(int)
+    for hidden in (0, 90, 255):
+        shown = np.full((1200, 1200, 4), hidden, np.uint8)
+        shown[..., 3] = 255 - levels
+        shown[levels == 0, :3] = 0
+        assert np.abs(picture(png(shown), 2 * PIXELS) - expected).max() <= 3
+
+
 def test_a_camera_that_was_held_sideways():
     upright = Image.fromarray(seven(120, 80))
     remark = Image.Exif()
