@@ -36,14 +36,21 @@ class Service:
             self.failed += wrk(self._port, self._folder / "batches.lua", 1).failed
 
     def predictions(self) -> int:
-        """How many there have been, as the service counts them."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=60) as answer:
-            lines = answer.read().decode().splitlines()
-        return int(sum(float(line.split()[-1]) for line in lines if line.startswith("mnist_predictions_total{")))
+        """How many there have been, as the service counts them, once it is at rest.
+
+        wrk leaves requests behind at its end: were the next ones to come on top of them, there would be more than 16.
+        """
+        while True:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/metrics", timeout=60) as answer:
+                figures = [line.rpartition(" ") for line in answer.read().decode().splitlines()]
+            if ("mnist_waiting_requests", " ", "1.0") in figures:  # this one
+                return int(
+                    sum(float(value) for name, _, value in figures if name.startswith("mnist_predictions_total"))
+                )
+            time.sleep(0.05)
 
     def megabytes(self) -> float:
-        """Resident memory at rest."""
-        time.sleep(1)  # until what was under way at the end of the load has been answered
+        """Resident memory."""
         return resident_bytes(self._process) / 1e6
 
 
