@@ -91,18 +91,19 @@ def test_each_gets_its_own_answers_and_all_share_batches(log):
     assert found.labels.tolist() == [label for answer in answers for label in answer.labels]
 
 
-def test_a_batch_is_not_longer_than_it_need_be(log):
+@pytest.mark.parametrize(("size", "batches"), [(60, [120, 120, 60]), (100, [100] * 5), (200, [200] * 5)])
+def test_a_batch_holds_no_more_than_what_may_wait_together(log, size, batches):
     model = Model()
 
     async def main():
         async with running(log, model) as (batcher, _):
-            waiting = [batcher.submit(image(1) * 100, 100) for _ in range(5)]
+            waiting = [batcher.submit(image(1) * size, size) for _ in range(5)]
             for one in waiting:
                 await one.future
                 batcher.done(one)
 
     asyncio.run(main())
-    assert model.batches == [200, 200, 100]  # the second request makes it 128 or more
+    assert model.batches == batches
 
 
 def test_nothing_is_answered_before_it_is_on_record(log, monkeypatch):
