@@ -17,6 +17,8 @@ quoted = '$(subst $(newline), ,$(subst ','\'',$(value $(1))))'
 # An option, if the variable was given to make itself: what happens to be in the environment must not deploy anything.
 option = $(if $(filter command,$(origin $(2))),--$(1)=$(call quoted,$(2)))
 push = $(if $(filter command,$(origin PUSH)),$(if $(filter-out 0 no,$(value PUSH)),--push))
+# A file's tests stay in one process, since they share what was costly to prepare.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -40,11 +42,11 @@ pull: $(VENV)/installed ## restore data, model and results from the DVC remote, 
 	dvc pull
 
 test: lint ## set up, then lint, types and all tests
-	python -m pytest --cov
+	python -m pytest $(PARALLEL) --cov
 	python -m coverage report --include='digits/*,stages/*' --fail-under=95
 
 test-quick: $(VENV)/installed-dev ## unit tests alone
-	python -m pytest -m 'not e2e'
+	python -m pytest $(PARALLEL) -m 'not e2e'
 
 lint: $(VENV)/installed-dev ## style, types, workflows, Dockerfile
 	ruff check .
