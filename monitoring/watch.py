@@ -3,16 +3,16 @@
 python -m monitoring.watch --stage staging [--every SECONDS]
 
 Once, or again and again. What it knows is kept in logs/<stage>-monitoring.json, so it may be stopped at any time. The
-log is where the service has it: MNIST_LOG_URL, or logs/<stage>.db.
+log and the deployed versions are where the service has them, by the same environment variables.
 """
 
 import argparse
-import os
 import time
 from pathlib import Path
 
 from delivery.history import History
 from delivery.schema import connect, now
+from delivery.settings import DeliveryParams, ServiceSettings
 from digits.errors import run
 from digits.params import load
 from monitoring import state
@@ -21,18 +21,18 @@ from monitoring.references import References
 from monitoring.settings import MonitoringParams
 from monitoring.state import Judged
 
-DEPLOYMENTS, LOGS = Path("deployments"), Path("logs")
+LOGS = Path("logs")
 
 
 def main() -> None:
     """Look once, or for ever."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stage", required=True, type=name)
+    parser.add_argument("--stage", required=True, help="one of params.yaml's delivery.stages")
     parser.add_argument("--every", type=float, metavar="SECONDS", help="look again; default: look once")
     arguments = parser.parse_args()
     params, stage = load(MonitoringParams, "monitoring"), arguments.stage
-    engine = connect(os.environ.get("MNIST_LOG_URL") or f"sqlite:///{LOGS}/{stage}.db")
-    references = References(Path(os.environ.get("MNIST_DEPLOYMENTS") or DEPLOYMENTS) / stage)
+    settings = ServiceSettings.from_environment(stage, load(DeliveryParams, "delivery"))
+    engine, references = connect(settings.log_url), References(settings.deployments / stage)
     path = LOGS / f"{stage}-monitoring.json"
     monitor = Monitor(History(engine), stage, references, params, state.read(path))
     try:
@@ -52,13 +52,6 @@ def main() -> None:
         print("stopped")
     finally:
         engine.dispose()
-
-
-def name(text: str) -> str:
-    """A stage's name, which is a file's name too."""
-    if not text.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} is no name of a stage")
-    return text
 
 
 def line(window: Judged) -> str:

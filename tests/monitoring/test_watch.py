@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+from delivery.settings import SettingsError
 from digits.storage import write_arrays
 from monitoring import watch
 from monitoring.shifts import moved
@@ -39,8 +40,27 @@ def test_windows_and_alerts_are_told_once_over_restarts(logged, told):
     assert told()[-1].endswith(": back to normal")
 
 
-def test_a_stage_s_name_is_no_path(monkeypatch, capsys):
+def test_a_stage_that_is_none_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["watch", "--stage", "../staging"])
-    with pytest.raises(SystemExit):
+    with pytest.raises(SettingsError, match=r"stage '\.\./staging' is none of params\.yaml's"):
         watch.main()
-    assert "'../staging' is no name of a stage" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_it_goes_on_until_it_is_interrupted(logged, told, monkeypatch, capsys):
+    logged.predict(100)
+    monkeypatch.setattr(sys, "argv", ["watch", "--stage", "staging", "--every", "7"])
+    slept = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+        logged.predict(100)
+        logged.now += 10_000_000
+
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    assert [line.split(",")[-1] for line in told()] == [*[" accuracy too little data"] * 3, "stopped"]
+    assert slept == [7, 7, 7]
