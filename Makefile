@@ -8,7 +8,7 @@ BASE ?= origin/main
 # A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
-unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH
+unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT
 define newline
 
 
@@ -24,7 +24,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy \
+.PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
   image check-image plots lock clean
 
 help: ## list the targets
@@ -79,6 +79,9 @@ versions: $(VENV)/installed ## what is in which stage, since when, and how good
 deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging [WATCH=1] [REPO=https://...] [URL=]
 	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(if $(value WATCH),--watch)
 
+serve: $(VENV)/installed-serve ## answer requests with what STAGE=production has, or the workspace's model: [PORT=8000]
+	@exec python -m delivery.serve $(call option,stage,STAGE) $(call option,port,PORT)
+
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .
 
@@ -111,12 +114,16 @@ $(VENV)/installed: pyproject.toml requirements.lock | $(VENV)/bin/python
 	$(PIP) install --constraint requirements.lock --editable .
 	@touch $@
 
+$(VENV)/installed-serve: $(VENV)/installed
+	$(PIP) install --constraint requirements.lock --editable '.[serve]'
+	@touch $@
+
 $(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json
 	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,serve,browser]'
 	python -m tests.browser.install
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
-	@touch $@
+	@touch $@ $(VENV)/installed-serve
 
 data/raw: | $(VENV)/installed
 	dvc pull data/raw || echo 'Not to be had from the DVC remote: fetch will download it.'

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from digits.storage import write_text
 
-RESULTS = Path("benchmarks/results")
+RESULTS, README = Path("benchmarks/results"), Path("README.md")
 
 
 def describe(*packages: str) -> str:
@@ -48,7 +48,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def publish(name: str, command: str, body: str, *packages: str) -> None:
-    """Print a result and keep it in benchmarks/results/, with the command and the machine."""
+    """Print a result and keep it in benchmarks/results/, with the command and the machine.
+
+    Where the README quotes the one before, it quotes this one from now on.
+    """
     text = f"{body}\n\nMeasured by `{command}` on {describe(*packages)}.\n"
     print(text)
-    write_text(RESULTS / f"{name}.md", text)
+    path = RESULTS / f"{name}.md"
+    before, readme = path.read_text() if path.exists() else "", README.read_text()
+    if before and before in readme:
+        write_text(README, readme.replace(before, text))
+    write_text(path, text)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from benchmarks.machine import children_seconds, publish, replace, table
 from benchmarks.pipeline import clone, shown
+from reporting.repro import parse
 
 BOUND = 1 / 3  # of the cost of one that retrains, that one of documentation may cost
 # The steps of .github/workflows/ml-pipeline.yml between set-up and upload. Verify may fail: that is what it is for.
@@ -36,32 +37,40 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
     costs: dict[str, list[float]] = {name: [] for name in CHANGES}
+    stages: dict[str, set[tuple[str, ...]]] = {name: set() for name in CHANGES}
     for _ in range(rounds):
         for name, change in CHANGES.items():
             with tempfile.TemporaryDirectory() as folder:
                 project = clone(Path(folder) / "project")
-                costs[name].append(cpu_seconds(project, *change))
-                print(name, costs[name][-1], flush=True)
+                seconds, ran = measured(project, *change)
+                costs[name].append(seconds)
+                stages[name].add(ran)
+                print(f"{name}: {seconds:.2f} s, {len(ran)} stages", flush=True)
     ratios = [cheap / dear for cheap, dear in zip(costs["documentation"], costs["retrains"], strict=True)]
     rows = [
-        ["documentation only", shown(costs["documentation"])],
-        ["a param of training, `dvc.lock` stale", shown(costs["retrains"])],
-        [f"ratio (at most {BOUND:.2f})", shown(ratios)],
+        ["documentation only", listed(stages["documentation"]), shown(costs["documentation"])],
+        ["a param of training, `dvc.lock` stale", listed(stages["retrains"]), shown(costs["retrains"])],
+        [f"ratio (at most {BOUND:.2f})", "", shown(ratios)],
     ]
-    body = table(["pull request", "CPU seconds after set-up, median (range)"], rows)
+    body = table(["pull request", "stages that ran", "CPU seconds after set-up, median (range)"], rows)
     body += f"\n\n{rounds} rounds; user and system time of the workflow's steps from pull to report."
     publish("pull_request", f"python -m benchmarks.pull_request --rounds {rounds}", body, "dvc", "torch")
 
 
-def cpu_seconds(project: Path, file: str, old: str, new: str) -> float:
-    """Commit one change, run the workflow's steps, and add up their user and system time."""
+def measured(project: Path, file: str, old: str, new: str) -> tuple[float, tuple[str, ...]]:
+    """Commit one change and run the workflow's steps: their user and system time, and the stages that ran."""
     replace(project / file, old, new)
     subprocess.run(["git", *IDENTITY, "commit", "--quiet", "--all", "--message", "change"], cwd=project, check=True)
-    before = children_seconds()
+    before, said = children_seconds(), ""
     for step in STEPS:
-        quiet = subprocess.DEVNULL
-        subprocess.run(step, cwd=project, check="reporting.verify" not in step, stdout=quiet, stderr=quiet)
-    return children_seconds() - before
+        check = "reporting.verify" not in step
+        said += subprocess.run(step, cwd=project, check=check, capture_output=True, text=True).stdout
+    return children_seconds() - before, tuple(parse(said).ran)
+
+
+def listed(stages: set[tuple[str, ...]]) -> str:
+    """Stages that ran in each round, once where all rounds agree."""
+    return " or ".join(", ".join(ran) or "none" for ran in sorted(stages))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
 import yaml
 
 from digits.storage import read_arrays
@@ -26,6 +27,7 @@ MODEL, SMOKE = Path("models/model.onnx"), Path("models/smoke.npz")
 class Load(NamedTuple):
     """What wrk saw."""
 
+    requests: int
     per_second: float
     p50: float  # milliseconds
     p99: float
@@ -71,6 +73,18 @@ def service(port: int) -> list[str]:
     return [sys.executable, "-m", "delivery.serve", "--port", str(port)]
 
 
+def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    """User and system time of a process and its children so far."""
+    parent = psutil.Process(process.pid)
+    times = [one.cpu_times() for one in (parent, *parent.children(recursive=True))]
+    return float(sum(time.user + time.system for time in times))
+
+
+def resident_bytes(process: subprocess.Popen[bytes]) -> int:
+    """Memory that a process has of its own or shares, as far as it is not swapped."""
+    return int(psutil.Process(process.pid).memory_info().rss)
+
+
 def wait_until_answers(port: int, process: subprocess.Popen[bytes], seconds: float = 120) -> None:
     """Return with the first answer of any status."""
     until = time.monotonic() + seconds
@@ -85,10 +99,15 @@ def wait_until_answers(port: int, process: subprocess.Popen[bytes], seconds: flo
     raise RuntimeError(f"nothing answers on port {port}; exit code {process.poll()}")
 
 
-def write_requests(path: Path) -> None:
-    """A wrk script that sends the smoke set's images in turn, one a request."""
+def write_requests(path: Path, batch: int = 1) -> None:
+    """A wrk script that sends the smoke set's images in turn, so many a request."""
     (images,) = read_arrays(SMOKE, "images")
-    bodies = ",\n".join(f"'{json.dumps({'image': image.tolist()})}'" for image in images)
+    rows = [image.tolist() for image in images]
+    if batch == 1:
+        requests: list[object] = [{"image": image} for image in rows]
+    else:  # each begins with another image
+        requests = [{"images": [rows[(first + n) % len(rows)] for n in range(batch)]} for first in range(8)]
+    bodies = ",\n".join(f"'{json.dumps(request)}'" for request in requests)
     path.write_text(
         f"local bodies = {{{bodies}}}\nlocal turn = 0\nwrk.method = 'POST'\n"
         "wrk.headers['Content-Type'] = 'application/json'\n"
@@ -96,9 +115,9 @@ def write_requests(path: Path) -> None:
     )
 
 
-def wrk(port: int, script: Path, seconds: float, connections: int = 16) -> Load:
-    """Ask for so long, each connection as soon as it has been answered."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "-s", str(script)]
+def wrk(port: int, script: Path, seconds: int, connections: int = 16) -> Load:
+    """Ask for so many whole seconds, each connection as soon as it has been answered."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
     said = subprocess.run([*command, f"http://127.0.0.1:{port}/v1/predict"], check=True, capture_output=True, text=True)
 
     def number(pattern: str) -> float:
@@ -107,6 +126,7 @@ def wrk(port: int, script: Path, seconds: float, connections: int = 16) -> Load:
 
     failed = sum(map(int, re.findall(r"(?:connect|read|write|timeout|responses:) (\d+)", said.stdout)))
     return Load(
+        int(number(r"(\d+)() requests in")),
         number(r"Requests/sec: +([\d.]+)()"),
         number(r"50% +([\d.]+)(us|ms|s)"),
         number(r"99% +([\d.]+)(us|ms|s)"),

@@ -10,10 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from delivery.log import PredictionLog, Scored
-from delivery.slot import Loaded, Slot
-
-# Images. More than this share no call: what waits behind them would wait longer than the call saves.
-_TOGETHER = 128
+from delivery.slot import TOGETHER, Loaded, Slot
 
 
 class Answer(NamedTuple):
@@ -87,7 +84,7 @@ class Batcher:
     def _next_batch(self) -> None:
         batch: list[Waiting] = []
         images = 0
-        while self._waiting and images < _TOGETHER:
+        while self._waiting and (not batch or images + self._waiting[0].count <= TOGETHER):
             waiting = self._waiting.popleft()
             if not waiting.future.cancelled():
                 batch.append(waiting)

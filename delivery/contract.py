@@ -31,10 +31,16 @@ class _Rows:
         try:  # which checks the range at a fifth of what pydantic takes for it
             return b"".join(map(bytes, rows))
         except ValueError:
-            raise ValueError("a pixel is below 0 or above 255") from None
+            row, column = next((r, c) for r in range(SIDE) for c in range(SIDE) if not 0 <= rows[r][c] <= 255)
+            raise ValueError(f"the pixel in row {row}, column {column} is below 0 or above 255") from None
 
 
 Image = Annotated[bytes, _Rows]
+
+
+def as_rows(image: bytes) -> list[list[int]]:
+    """28 rows of 28 grey levels, as JSON has them."""
+    return [list(image[start : start + SIDE]) for start in range(0, len(image), SIDE)]
 
 
 def _either(schema: dict[str, Any]) -> None:
@@ -68,6 +74,9 @@ class Prediction(BaseModel):
     id: str = Field(description="name it when you send the true label")
     label: int = Field(description="the most probable digit")
     probabilities: list[float] = Field(description="of the digits 0 to 9", min_length=10, max_length=10)
+    image: list[list[int]] | None = Field(
+        default=None, description="what was scored: where a picture was sent, that picture in MNIST's form"
+    )
 
 
 class Predictions(BaseModel):
@@ -124,3 +133,17 @@ class Problem(BaseModel):
     """What was wrong."""
 
     detail: str
+
+
+class Finding(BaseModel):
+    """What was wrong in one place of a request."""
+
+    loc: list[str | int] = Field(description="where, from the outside in")
+    msg: str
+    type: str
+
+
+class Invalid(BaseModel):
+    """What was wrong in a request: the first few findings."""
+
+    detail: list[Finding]

@@ -64,7 +64,8 @@ def watch(target: Target, interval: float, stop: threading.Event) -> None:
     What fails is tried again, each time after twice as long, and at once when the tags change.
     """
     print(f"{target.stage}: watching {target.repo}, every {interval:g} s", flush=True)
-    settled, failures, next_try = None, 0, 0.0
+    settled: str | None = ""  # unlike any, also unlike those of a repository that can't be reached
+    failures, next_try = 0, 0.0
     while not stop.is_set():
         try:
             tags = registry.fingerprint(target.repo)

@@ -79,7 +79,12 @@ def _local(repo: str | Path, prefixes: tuple[str, ...]) -> Iterator[Path]:
     refs = [f"refs/tags/{prefix}*:refs/tags/{prefix}*" for prefix in prefixes]
     with tempfile.TemporaryDirectory() as folder:
         git(folder, "init", "--quiet", "--bare")
-        git(folder, "fetch", "--quiet", "--depth=1", "--filter=tree:0", "--", str(repo), *refs)
+        try:
+            git(folder, "fetch", "--quiet", "--depth=1", "--filter=tree:0", "--", str(repo), *refs)
+        except GitError:
+            # It fails, and says nothing, also where there is no such tag.
+            if any(name.startswith(prefixes) for name in listed(repo)):
+                raise
         yield Path(folder)
 
 

@@ -8,6 +8,7 @@ MNIST database.) A picture in this form stays as it is: of MNIST's 10,000 test i
 """
 
 import io
+import re
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -21,6 +22,12 @@ _WORKING_SIDE = 500
 _CENTRE = 14
 # The darkest pixel of every image of MNIST is at least this.
 _FULL_INK = 254
+_PNG_END = b"IEND\xaeB`\x82"
+# Passes over a JPEG. Encoders make about ten; a hundred thousand fit into a file, and each costs as much as the first.
+_MAX_SCANS = 64
+# What follows a JPEG's segment or scan: a marker, but for the zero and the restarts that are part of a scan's data.
+_MARKER = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
+_START_OF_SCAN, _END, _WITHOUT_LENGTH = 0xDA, 0xD9, frozenset((0x01, 0xD8))
 # Of the strongest ink. What is weaker is the blur of an edge and does not count as part of the digit's extent.
 _EDGE = 0.3
 
@@ -30,7 +37,7 @@ class PictureError(PipelineError):
 
 
 class PictureSizeError(PictureError):
-    """A picture has more pixels than allowed."""
+    """A picture has more pixels, or takes more work, than allowed."""
 
 
 def picture(content: bytes, max_pixels: int) -> np.ndarray:
@@ -44,7 +51,7 @@ def picture(content: bytes, max_pixels: int) -> np.ndarray:
         uint8 (28, 28), 0 is background.
 
     Raises:
-        PictureSizeError: it has more pixels than that.
+        PictureSizeError: it has more pixels than that, or is a JPEG of too many scans.
         PictureError: it is no PNG or JPEG, is damaged, or blank.
     """
     return normalised(ink(grey(content, max_pixels)))
@@ -62,14 +69,37 @@ def grey(content: bytes, max_pixels: int) -> np.ndarray:
             width, height = image.size
             if width * height > max_pixels:
                 raise PictureSizeError(f"a picture of {width} x {height} pixels; at most {max_pixels} are allowed")
+            if image.format == "PNG" and _PNG_END not in content:  # all pixels may be there, but not their checksum
+                raise PictureError("not a PNG or JPEG picture, or a damaged one (it ends too early)")
+            if image.format != "PNG" and scans(content) > _MAX_SCANS:
+                raise PictureSizeError(f"a JPEG of {scans(content)} scans; at most {_MAX_SCANS} are allowed")
             image.draft("L", (_WORKING_SIDE, _WORKING_SIDE))  # JPEG can be decoded at an eighth of its size
             image.load()
-            return _flattened(ImageOps.exif_transpose(image))
+            return _flattened(_upright(image))
     except PictureError:
         raise
     except Exception as error:  # a decoder that is fed foreign bytes raises whatever it comes upon
         said = str(error).strip().partition("\n")[0].partition(" <")[0] or type(error).__name__
         raise PictureError(f"not a PNG or JPEG picture, or a damaged one ({said})") from None
+
+
+def scans(content: bytes) -> int:
+    """How often a JPEG's decoder will go over the whole picture."""
+    place = found = 0
+    while (marker := _MARKER.search(content, place)) and (kind := marker[1][0]) != _END:
+        found += kind == _START_OF_SCAN
+        place = marker.end()
+        if kind not in _WITHOUT_LENGTH:
+            place += int.from_bytes(content[place : place + 2], "big")
+    return found
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As the camera says that it was held; what it says can be damaged where the picture is not."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a parser that is fed foreign bytes
+        return image
 
 
 def _flattened(image: Image.Image) -> np.ndarray:
@@ -157,7 +187,7 @@ def normalised(strokes: np.ndarray) -> np.ndarray:
         digit = digit * (255 / digit.max())
     top, left = (_offset(digit.sum(axis), size) for axis, size in ((1, height), (0, width)))
     result = np.zeros((SIDE, SIDE), np.uint8)
-    result[top : top + height, left : left + width] = np.rint(digit)
+    result[top : top + height, left : left + width] = np.rint(digit).clip(0, 255)
     return result
 
 

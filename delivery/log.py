@@ -67,7 +67,11 @@ class PredictionLog:
         self._connection: Connection | None = None
         insert = str(sa.insert(PREDICTIONS).compile(dialect=self.engine.dialect))
         self._insert, _, self._row = insert.partition(" VALUES ")
-        self._secret = self._client_secret()
+        try:
+            self._secret = self._client_secret()
+        except sa.exc.SQLAlchemyError as error:
+            self.engine.dispose()
+            raise _unwritten(error) from None
 
     def append(self, scored: Scored) -> list[str]:
         """Write predictions durably, all or none, and return their ids.
@@ -96,9 +100,9 @@ class PredictionLog:
         with self.writing:
             try:
                 self._write(statement, tuple(values))
-            except sa.exc.DBAPIError as error:
-                if not error.connection_invalidated:
-                    raise LogError(f"the prediction log can't be written: {reason(error)}") from None
+            except sa.exc.SQLAlchemyError as error:
+                if not getattr(error, "connection_invalidated", False):
+                    raise _unwritten(error) from None
                 self._rewrite(statement, tuple(values))
         return [as_text(identifier) for identifier in ids]
 
@@ -115,8 +119,8 @@ class PredictionLog:
         """Once more after the connection was lost, perhaps between the commit and the word that it was done."""
         try:
             self._write(f"{statement} ON CONFLICT DO NOTHING", values)
-        except sa.exc.DBAPIError as error:
-            raise LogError(f"the prediction log can't be written: {reason(error)}") from None
+        except sa.exc.SQLAlchemyError as error:
+            raise _unwritten(error) from None
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -144,7 +148,7 @@ class PredictionLog:
             with self.writing, self.engine.begin() as connection:
                 # One statement, so that of two labels at the same time one is the first.
                 first = insert(LABELS).from_select(["prediction", *values], known).on_conflict_do_nothing()
-                if connection.execute(first).rowcount == 1:
+                if connection.execute(first, execution_options={"preserve_rowcount": True}).rowcount == 1:
                     return Feedback.STORED, label
                 found = connection.scalar(sa.select(LABELS.c.label).where(LABELS.c.prediction == key))
                 if found is None:
@@ -155,8 +159,8 @@ class PredictionLog:
                     return Feedback.CONFLICT, found
                 connection.execute(sa.update(LABELS).where(LABELS.c.prediction == key).values(values))
                 return Feedback.CORRECTED, label
-        except sa.exc.DBAPIError as error:
-            raise LogError(f"the prediction log can't be written: {reason(error)}") from None
+        except sa.exc.SQLAlchemyError as error:
+            raise _unwritten(error) from None
 
     def client(self, address: str | None) -> str:
         """Which client this is, without telling its address: the same 16 digits for the same address in this log."""
@@ -175,6 +179,10 @@ class PredictionLog:
         with self.writing:
             self._disconnect()
             self.engine.dispose()
+
+
+def _unwritten(error: Exception) -> LogError:
+    return LogError(f"the prediction log can't be written: {reason(error)}")
 
 
 def identifier(time: int, random: bytes = bytes(8)) -> bytes:

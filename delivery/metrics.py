@@ -1,5 +1,6 @@
 """What the service counts, for Prometheus to collect from `/metrics`."""
 
+import math
 from collections import Counter as Tally
 from collections.abc import Callable
 
@@ -45,8 +46,15 @@ class Metrics:
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def measure(self, name: str, what: str, value: Callable[[], float]) -> None:
-        """Ask `value` at each collection."""
-        Gauge(name, what, registry=self._registry).set_function(value)
+        """Ask `value` at each collection; NaN where it can't be had, which must not take the other figures along."""
+
+        def asked() -> float:
+            try:
+                return value()
+            except Exception:  # a database's and its driver's
+                return math.nan
+
+        Gauge(name, what, registry=self._registry).set_function(asked)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answer."""

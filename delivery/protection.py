@@ -11,7 +11,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # What operators and their tools ask, which has to be answered most of all when there is too much to do.
-_ALWAYS = frozenset(("/healthz", "/readyz", "/metrics"))
+_RELOAD = "/v1/admin/reload"
+_ALWAYS = frozenset(("/healthz", "/readyz", "/metrics", _RELOAD))
+# Bytes of a body for any other path than the one that takes pictures: JSON is parsed where it blocks everybody else.
+_SMALL = 16_384
 # Seconds after which a client that was refused may try again.
 RETRY_AFTER = {"retry-after": "1"}
 # What has not been read by then is not read any more, so the connection is of no more use.
@@ -22,7 +25,8 @@ _CLOSE = {"connection": "close"}
 class Limits:
     """How much the service takes on."""
 
-    request_bytes: int
+    pictures: str  # path of the requests that may be large
+    request_bytes: int  # of one of those
     waiting: int  # requests that are under way
     waiting_bytes: int  # of their bodies, together
     seconds: float  # for one request, from its header to its answer
@@ -79,15 +83,14 @@ class Protection:
             await send(message)
 
         declared = _declared_length(scope)
-        size = self._limits.request_bytes if declared is None else declared
+        most = self._limits.request_bytes if scope["path"] == self._limits.pictures else _SMALL
+        size = most if declared is None else min(declared, most)
         self._load.requests += 1
         self._load.bytes += size
         try:
-            refusal = self._refusal(scope, size)
+            refusal = TooLargeError(most) if declared and declared > most else self._refusal(scope)
             if refusal is None:
-                if declared is None:
-                    receive = _counted(receive, size)
-                refusal = await self._answered(scope, receive, observed)
+                refusal = await self._answered(scope, _Body(receive, most, whole=declared == 0), observed)
             if refusal is not None and not status:
                 content = {"detail": refusal.detail}
                 await JSONResponse(content, refusal.status_code, refusal.headers)(scope, receive, observed)
@@ -98,25 +101,24 @@ class Protection:
             route = getattr(scope.get("route"), "path", "other")
             self._observe(scope["method"], route, status or 500, time.monotonic() - started)
 
-    def _refusal(self, scope: Scope, size: int) -> HTTPException | None:
+    def _refusal(self, scope: Scope) -> HTTPException | None:
         limits, load = self._limits, self._load
-        if size > limits.request_bytes:
-            return TooLargeError(limits.request_bytes)
         if (load.requests > limits.waiting or load.bytes > limits.waiting_bytes) and scope["path"] not in _ALWAYS:
             return HTTPException(503, "too many requests are waiting; try again later", RETRY_AFTER | _CLOSE)
         return None
 
-    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> HTTPException | None:
+    async def _answered(self, scope: Scope, body: "_Body", send: Send) -> HTTPException | None:
         task = asyncio.current_task()
         assert task is not None
-        self._deadlines.begin(task)
+        if scope["path"] != _RELOAD:  # which takes as long as the machine needs; half-way it would help nobody
+            self._deadlines.begin(task)
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, body.receive, send)
         except asyncio.CancelledError:
             if not self._deadlines.passed(task):
                 raise
             task.uncancel()
-            if "waiting" in scope:  # it was read, and the service is to blame
+            if body.whole:  # so the service is to blame
                 return HTTPException(503, "no answer in time; try again later", RETRY_AFTER | _CLOSE)
             return HTTPException(408, f"the request took longer than {self._limits.seconds:g} s to arrive", _CLOSE)
         finally:
@@ -177,15 +179,23 @@ def _declared_length(scope: Scope) -> int | None:
     return length
 
 
-def _counted(receive: Receive, limit: int) -> Receive:
-    total = 0
+class _Body:
+    """A body as it arrives.
 
-    async def counting() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > limit:
-            raise TooLargeError(limit)
+    Args:
+        receive: ASGI's, which brings it.
+        limit: bytes; TooLargeError beyond.
+        whole: there is nothing to come.
+    """
+
+    def __init__(self, receive: Receive, limit: int, whole: bool) -> None:
+        self._receive, self._left, self._limit, self.whole = receive, limit, limit, whole
+
+    async def receive(self) -> Message:
+        """The next part, for the application."""
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise TooLargeError(self._limit)
+        self.whole = not message.get("more_body", False)
         return message
-
-    return counting

@@ -1,12 +1,14 @@
 """Reads the pictures of a request: JSON, one file as the body, or several files as a form."""
 
 import asyncio
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from fastapi import HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 
@@ -19,6 +21,10 @@ JSON, FORM = "application/json", "multipart/form-data"
 PICTURES = ("image/png", "image/jpeg")
 # Three times what an image takes as JSON with one number a line: what is larger is not worth being read.
 _JSON_BYTES_IMAGE = 32_768
+# Of a form, after which its last boundary is not looked for: 70 letters at most, a line end, a client's remarks.
+_EPILOGUE = 1000
+# Findings of one request that are worth a list. Only unknown keys can be more, and then they are hundreds of thousands.
+_FINDINGS = 100
 
 
 class Reader:
@@ -34,6 +40,8 @@ class Reader:
         self._decoder = ThreadPoolExecutor(1, "pictures")
         # Files of a form stay in memory, whose use is limited; the disk may be read-only.
         MultiPartParser.spool_max_size = params.max_request_bytes
+        # What is wrong in a form is told to its sender; a line of ours for each would fill a disk.
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
     def close(self) -> None:
         """Stop decoding."""
@@ -46,7 +54,9 @@ class Reader:
             HTTPException: 400 an unreadable form, 413 too large, 415 another type.
             RequestValidationError: not what the type promises, or too many images.
         """
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = media_type(request)
+        if (coding := request.headers.get("content-encoding", "identity").lower()) != "identity":
+            raise HTTPException(415, f"content-encoding {coding}; expected none")
         if kind == JSON:
             return self._from_json(await request.body())
         if kind in PICTURES:
@@ -62,6 +72,8 @@ class Reader:
         try:
             images = PredictRequest.model_validate_json(body).pictures()
         except ValidationError as error:
+            if error.error_count() > _FINDINGS:
+                raise _wrong(("body",), f"{error.error_count()} unknown keys") from None
             raise RequestValidationError(
                 [
                     {**finding, "loc": ("body", *finding["loc"])}
@@ -72,8 +84,10 @@ class Reader:
         return images
 
     async def _from_form(self, request: Request) -> list[bytes]:
-        most = self._params.max_batch
-        async with request.form(max_files=most + 1, max_fields=0) as form:
+        boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
+        if b"--%b--" % boundary not in (await request.body())[-_EPILOGUE:]:
+            raise _wrong(("body",), "the form is not complete: its last boundary is missing")
+        async with request.form(max_files=self._params.max_batch, max_fields=1) as form:
             files = [item for name, item in form.multi_items() if name == "image" and isinstance(item, UploadFile)]
             if len(files) != len(form.multi_items()):
                 raise _wrong(("body",), "every part of the form has to be a file named `image`")
@@ -102,6 +116,11 @@ class Reader:
         form = {"type": "object", "properties": {"image": files}, "required": ["image"], "additionalProperties": False}
         content = {JSON: {"schema": schema}, **{kind: {"schema": file} for kind in PICTURES}, FORM: {"schema": form}}
         return {"required": True, "content": content}
+
+
+def media_type(request: Request) -> str:
+    """What a request says that its body is, without parameters; empty if nothing."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _wrong(where: tuple[str | int, ...], what: str) -> RequestValidationError:

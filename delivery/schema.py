@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -13,6 +13,13 @@ from digits.errors import PipelineError
 # Raised with every change of the tables, so that a program knows whether it can read a log that it finds.
 SCHEMA = 1
 SECOND = 1_000_000  # microseconds
+# That SQLite keeps prepared, each with the images that it wrote last: every size of a batch is a statement of its own.
+_STATEMENTS = 32
+
+# By position: a batch is one statement.
+_PARAMETERS: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
+# libpq's, unless the URL has others: a server that is gone without a word is given up, and not for hours waited for.
+_PATIENCE = {"connect_timeout": "10", "tcp_user_timeout": "10000", "keepalives_idle": "10"}
 
 METADATA = sa.MetaData()
 FACTS = sa.Table(
@@ -70,28 +77,45 @@ def connect(url: str, power_safe: bool = False) -> Engine:
         address = make_url(url)
         if address.drivername in ("postgresql", "postgres"):  # as hosts write it; SQLAlchemy means psycopg 2 by it
             address = address.set(drivername="postgresql+psycopg")
-        if address.get_backend_name() == "sqlite":
-            if not address.database or address.database == ":memory:":
-                raise LogError(f"{url}: a log in memory would be lost; name a file: sqlite:///logs/production.db")
+        backend = address.get_backend_name()
+        if backend not in _PARAMETERS:
+            raise LogError(f"{_without_password(url)}: expected sqlite:///... or postgresql://..., found {backend}")
+        if backend == "sqlite":
+            if not address.database or address.database.startswith((":memory:", "file:")):
+                raise LogError(f"{url}: expected the name of a file that stays, as in sqlite:///logs/production.db")
             Path(address.database).parent.mkdir(parents=True, exist_ok=True)
-        style = "qmark" if address.get_backend_name() == "sqlite" else "format"  # by position: a batch is one statement
-        engine = sa.create_engine(address, paramstyle=style, hide_parameters=True)
-        if engine.dialect.name == "sqlite":
+            options = {"cached_statements": _STATEMENTS}
+        else:
+            address, options = address.update_query_dict(_PATIENCE | dict(address.query)), {}
+        engine = sa.create_engine(address, paramstyle=_PARAMETERS[backend], hide_parameters=True, connect_args=options)
+        if backend == "sqlite":
             event.listen(engine, "connect", _power_safe_sqlite if power_safe else _prepare_sqlite)
-        with engine.begin() as connection:
-            METADATA.create_all(connection)
-            found = connection.scalar(sa.select(FACTS.c.value).where(FACTS.c.name == "schema"))
-            if found is None:
-                connection.execute(sa.insert(FACTS).values(name="schema", value=str(SCHEMA)))
-    except (sa.exc.SQLAlchemyError, ModuleNotFoundError, ValueError) as error:
+        try:
+            found = _form(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+    except (sa.exc.SQLAlchemyError, ModuleNotFoundError, OSError, ValueError) as error:
         raise LogError(f"{_without_password(url)}: the prediction log can't be opened: {reason(error)}") from None
-    if found not in (None, str(SCHEMA)):
+    if found != str(SCHEMA):
         engine.dispose()
         raise LogError(
             f"{_without_password(url)}: a log with tables of form {found}, this program writes form {SCHEMA}; "
             f"name another in MNIST_LOG_URL, or run the version of this project that wrote it"
         )
     return engine
+
+
+def _form(engine: Engine) -> str | None:
+    """The `SCHEMA` of the tables in a database. Where there are none, they are made."""
+    with engine.begin() as connection:
+        # Of two programs that find an empty database, one makes the tables.
+        postgresql = engine.dialect.name == "postgresql"
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(0)" if postgresql else "BEGIN IMMEDIATE")
+        if not set(sa.inspect(connection).get_table_names()) & set(METADATA.tables):
+            METADATA.create_all(connection, checkfirst=False)
+            connection.execute(sa.insert(FACTS).values(name="schema", value=str(SCHEMA)))
+        return connection.scalar(sa.select(FACTS.c.value).where(FACTS.c.name == "schema"))
 
 
 def reason(error: Exception) -> str:
@@ -101,10 +125,10 @@ def reason(error: Exception) -> str:
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     for setting in (
+        "busy_timeout = 10000",  # milliseconds, for another process that writes
         "auto_vacuum = INCREMENTAL",  # before the first table: what retention frees can go back to the disk
         "journal_mode = WAL",  # others read while the service writes
         "synchronous = NORMAL",
-        "busy_timeout = 10000",  # milliseconds, for another process that writes
         "journal_size_limit = 50000000",
         "wal_autocheckpoint = 0",  # not while somebody waits for an answer: `retention` does it
     ):

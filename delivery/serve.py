@@ -5,20 +5,24 @@ python -m delivery.serve [--stage production] [--port 8000]    (make serve STAGE
 
 import argparse
 import dataclasses
+import gc
+import signal
 import socket
 import sys
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from delivery import registry
 from delivery.connection import Connection
 from delivery.deployments import Deployments
 from delivery.git import GitError
 from delivery.reconcile import Target, reconcile
+from delivery.schema import connect
 from delivery.service import create_app
-from delivery.settings import DeliveryParams, ServiceSettings, SettingsError
-from delivery.slot import Source
+from delivery.settings import DeliveryParams, ServiceSettings, SettingsError, port
+from delivery.slot import SlotError, Source
 from digits import params
 from digits.errors import PipelineError, run
 
@@ -26,10 +30,13 @@ WORKSPACE = Path("models")
 # Seconds for which one of two threads may keep Python's lock while the other waits for it. The interpreter's 5 ms are
 # longer than a batch takes, so the scoring thread would mostly wait.
 _SWITCH_INTERVAL = 0.0005
+_FAILED = 3  # exit code of a service that could not start, uvicorn's
 
 
 def main() -> None:
     """Serve until SIGTERM or Ctrl-C; what is under way by then is answered."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)  # also what uvicorn calls when it has closed down
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", default="production")
     parser.add_argument("--port", type=int, help="default: MNIST_PORT, then the port of the stage's address; 0: any")
@@ -38,25 +45,39 @@ def main() -> None:
     delivery = params.load(DeliveryParams, "delivery")
     settings = ServiceSettings.from_environment(arguments.stage, delivery)
     if arguments.port is not None:
-        settings = dataclasses.replace(settings, port=arguments.port)
+        settings = dataclasses.replace(settings, port=port(str(arguments.port), "--port"))
     source = placed(settings) if arguments.as_placed else deployed(delivery, settings)
+    connect(settings.log_url).dispose()  # a log that can't be opened is told now, in one line
+    listening = listen(settings.host, settings.port)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
+    serving = server(create_app(delivery, settings, source), delivery)
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    gc.freeze()  # modules stay: to look through them for garbage again and again would make everybody wait
+    serving.run([listening])
+    if not serving.started:
+        sys.exit(_FAILED)
+
+
+def _end(*_: object) -> None:
+    sys.exit()
+
+
+def server(app: FastAPI, delivery: DeliveryParams) -> uvicorn.Server:
+    """What runs the application: uvicorn, told to trust nobody."""
     config = uvicorn.Config(
-        create_app(delivery, settings, source),
+        app,
         http=Connection,
         loop="uvloop",
         ws="none",
-        log_level="warning",
+        log_level="error",  # warnings tell of what clients get wrong, a line for each
         access_log=False,  # /metrics counts requests, and the prediction log has what was asked
         server_header=False,
         proxy_headers=False,  # who asks is who is connected, whatever a header says
         headers=[("x-content-type-options", "nosniff")],
         timeout_graceful_shutdown=int(delivery.timeout_seconds) + 1,
     )
-    listening = listen(settings.host, settings.port)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    uvicorn.Server(config).run([listening])
+    return uvicorn.Server(config)
 
 
 def placed(settings: ServiceSettings) -> Source:
@@ -65,20 +86,25 @@ def placed(settings: ServiceSettings) -> Source:
 
 
 def deployed(delivery: DeliveryParams, settings: ServiceSettings) -> Source:
-    """What the tags assign to the stage, put in place; where nothing was ever released, the workspace's model."""
-    stage = settings.stage
+    """What the tags assign to the stage, put in place; where nothing was ever released, the workspace's model.
+
+    Raises:
+        PipelineError, OSError: there is nothing to serve.
+    """
+    stage, before = settings.stage, placed(settings)
     try:
-        released = bool(registry.read(".", delivery.artifact).versions)
+        released = registry.read(".", delivery.artifact).versions
+        why = "no tag names one; `git fetch --tags` brings those of where this was cloned from"
     except GitError as error:
-        if placed(settings).folder.exists():  # an image, say, beside which the reconciler runs
-            return placed(settings)
-        print(f"{stage}: {error}")
-        released = False
+        if before.folder.exists():  # an image, say, beside which the reconciler runs
+            return before
+        released, why = [], str(error)
     if not released:
-        print(
-            f"{stage}: no version of {delivery.artifact} has been released here (`make release` registers the first); "
-            f"serving {WORKSPACE}/model.onnx as it is, as version 'workspace'"
-        )
+        model = WORKSPACE / "model.onnx"
+        said = f"no version of {delivery.artifact} is released here ({why})"
+        if not model.is_file():
+            raise SlotError(f"{stage}: {said}, and there is no {model}: bring it with `make pull` or `make repro`")
+        print(f"{stage}: {said}; serving {model} as it is, as version 'workspace'", flush=True)
         return Source(WORKSPACE, workspace=True)
     target = Target(
         stage=stage,
@@ -91,10 +117,12 @@ def deployed(delivery: DeliveryParams, settings: ServiceSettings) -> Source:
         keep=delivery.keep_versions,
     )
     try:
-        print(reconcile(target))
+        print(reconcile(target), flush=True)
     except (PipelineError, OSError) as error:
-        print(f"error: {error}\n{stage}: serving what is in place, if anything is", file=sys.stderr)
-    return placed(settings)
+        if not before.folder.exists():
+            raise
+        print(f"error: {error}\n{stage}: serving what is in place", file=sys.stderr)
+    return before
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -6,30 +6,35 @@
 import asyncio
 import hmac
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from delivery.batching import Batcher
 from delivery.contract import (
     FeedbackAnswer,
     FeedbackRequest,
+    Invalid,
     Prediction,
     Predictions,
     Problem,
     Readiness,
     Reloaded,
+    as_rows,
 )
 from delivery.log import Feedback, PredictionLog
 from delivery.metrics import Metrics
 from delivery.protection import RETRY_AFTER, Limits, Load, Protection
-from delivery.requests import Reader
+from delivery.requests import JSON, Reader, media_type
 from delivery.retention import Retention
 from delivery.schema import LogError
 from delivery.settings import DeliveryParams, ServiceSettings, is_loopback
@@ -41,6 +46,8 @@ _PAGE_FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/pad.js": ("pad.js", "text/javascript"),
+    "/client.js": ("client.js", "text/javascript"),
 }
 # Nothing from elsewhere, nothing inline, in nobody's frame.
 _PAGE_HEADERS = {
@@ -49,7 +56,9 @@ _PAGE_HEADERS = {
     "referrer-policy": "no-referrer",
     "cache-control": "no-cache",
 }
-_DETAIL_LIMIT = 5  # findings in the answer to a request that is wrong in many places
+_PREDICT = "/v1/predict"
+# Findings in the answer to a request that is wrong in many places, and letters of each of its words.
+_DETAIL_LIMIT, _WORD_LIMIT = 5, 60
 
 
 class Service:
@@ -63,6 +72,8 @@ class Service:
         self.params, self.settings, self.source = params, settings, source
         self.slot, self.metrics, self.load = Slot(), Metrics(), Load()
         self.reader = Reader(params)
+        # One at a time, as the log writes them, so that labels that wait for it take no thread each.
+        self.labels = ThreadPoolExecutor(1, "labels")
         self._reloading = asyncio.Lock()
 
     @asynccontextmanager
@@ -75,13 +86,14 @@ class Service:
         self._measure()
         try:
             await self.reload()
-        except PipelineError as error:  # readiness says why, and a later reload may succeed
+        except (PipelineError, OSError) as error:  # readiness says why, and a later reload may succeed
             self.slot.reason = str(error)
         self.retention.start()
         yield
         await self.batcher.close()
         await asyncio.to_thread(self.retention.close)
         self.reader.close()
+        self.labels.shutdown()
         self.log.close()
 
     async def reload(self) -> Reloaded:
@@ -97,7 +109,7 @@ class Service:
         if "waiting" in scope:
             self.batcher.done(scope["waiting"])
 
-    def authorise(
+    async def authorise(
         self,
         request: Request,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))],
@@ -105,8 +117,11 @@ class Service:
         """Let through who has the token or, where none is configured, who is on this machine."""
         token = self.settings.admin_token
         if token is None:
-            # The name that was asked for, too: a page elsewhere can have its own name resolve to this machine.
-            if request.client and is_loopback(request.client.host) and is_loopback(request.url.hostname or ""):
+            # The name that was asked for, too: a page elsewhere can have its own name resolve to this machine, and
+            # what it asks of another name it asks in its own.
+            here = request.client and is_loopback(request.client.host) and is_loopback(request.url.hostname or "")
+            origin = request.headers.get("origin")
+            if here and (origin is None or urlsplit(origin).netloc == request.headers.get("host")):
                 return
             raise HTTPException(403, "only from this machine, or set MNIST_ADMIN_TOKEN")
         if credentials is None or not hmac.compare_digest(credentials.credentials.encode(), token.encode()):
@@ -118,7 +133,7 @@ class Service:
         self.metrics.measure(
             "mnist_queue_requests", "Requests that no batch has taken yet", lambda: self.batcher.waiting
         )
-        self.metrics.measure("mnist_log_bytes", "What the prediction log takes", self.retention.bytes_used)
+        self.metrics.measure("mnist_log_bytes", "What the prediction log takes", lambda: self.retention.bytes)
 
 
 def create_app(params: DeliveryParams, settings: ServiceSettings, source: Source) -> FastAPI:
@@ -136,13 +151,21 @@ def create_app(params: DeliveryParams, settings: ServiceSettings, source: Source
         version="1",
         lifespan=service.lifespan,
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.service = service
-    limits = Limits(params.max_request_bytes, params.max_waiting, params.max_waiting_bytes, params.timeout_seconds)
+    limits = Limits(
+        _PREDICT, params.max_request_bytes, params.max_waiting, params.max_waiting_bytes, params.timeout_seconds
+    )
     app.add_middleware(
         Protection, limits=limits, load=service.load, observe=service.metrics.request, finished=service.finished
     )
-    for error, handler in ((RequestValidationError, _invalid), (LogError, _unavailable), (SlotError, _unavailable)):
+    for error, handler in (
+        (RequestValidationError, _invalid),
+        (ClientDisconnect, _gone),
+        (LogError, _unavailable),
+        (SlotError, _unavailable),
+    ):
         app.add_exception_handler(error, handler)
     _add_predictions(app, service)
     _add_operations(app, service)
@@ -152,13 +175,17 @@ def create_app(params: DeliveryParams, settings: ServiceSettings, source: Source
 
 def _add_predictions(app: FastAPI, service: Service) -> None:
     @app.post(
-        "/v1/predict",
+        _PREDICT,
         tags=["predictions"],
-        responses=_problems(400, 408, 413, 415, 503),
+        responses=_problems(400, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": service.reader.documentation()},
+        response_model_exclude_none=True,
     )
     async def predict(request: Request) -> Predictions:
-        """Say what images show. JSON is scored as it is; PNG and JPEG files are brought to MNIST's form first."""
+        """Say what images show. JSON is scored as it is; PNG and JPEG files are brought to MNIST's form first.
+
+        That form comes with the answer, for whoever sent a file can't know it otherwise.
+        """
         pixels = await service.reader.pictures(request)
         waiting = service.batcher.submit(b"".join(pixels), len(pixels))
         request.scope["waiting"] = waiting
@@ -167,22 +194,27 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
             Prediction(id=identifier, label=label, probabilities=probabilities)
             for identifier, label, probabilities in zip(answer.ids, answer.labels, answer.probabilities, strict=True)
         ]
+        if media_type(request) != JSON:
+            for prediction, image in zip(predictions, pixels, strict=True):
+                prediction.image = as_rows(image)
         return Predictions(version=answer.version, predictions=predictions)
 
     @app.post(
         "/v1/feedback",
         tags=["predictions"],
         dependencies=[Depends(service.authorise)],
-        responses=_problems(400, 401, 403, 404, 408, 409, 413, 503),
+        responses=_problems(400, 401, 403, 404, 408, 409, 413, 422, 503),
     )
-    def feedback(request: Request, label: FeedbackRequest) -> FeedbackAnswer:
+    async def feedback(request: Request, label: FeedbackRequest) -> FeedbackAnswer:
         """Record the true label of a prediction.
 
         The first label stays: the same again changes nothing, another is refused (409) unless `correct` is set. Of
         two that come at the same time, one is the first. 404: never predicted, or forgotten by now.
         """
         address = request.client.host if request.client else None
-        status, known = service.log.feedback(label.id, label.label, label.source, address, label.correct)
+        status, known = await asyncio.get_running_loop().run_in_executor(
+            service.labels, service.log.feedback, label.id, label.label, label.source, address, label.correct
+        )
         service.metrics.feedback(status)
         if status is Feedback.UNKNOWN or known is None:
             raise HTTPException(404, f"no prediction {label.id}: never made, or no longer in the log")
@@ -221,7 +253,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         "/v1/admin/reload",
         tags=["operation"],
         dependencies=[Depends(service.authorise)],
-        responses=_problems(401, 403, 409, 503),
+        responses=_problems(401, 403, 408, 409, 413, 503),
     )
     async def reload() -> Reloaded:
         """Load the version that the stage deploys, test it, and let it answer.
@@ -255,15 +287,30 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         409: "refused",
         413: "too large",
         415: "neither JSON nor a picture",
+        422: "not what it is said to be: what, and where",
         503: "not now; try again after a while",
     }
-    return {status: {"model": Problem, "description": words[status]} for status in statuses}
+    return {
+        status: {"model": Invalid if status == 422 else Problem, "description": words[status]} for status in statuses
+    }
 
 
 async def _invalid(_request: Request, error: Any) -> JSONResponse:
     """What was wrong and where; without what was sent, which may be long, and NaN is no JSON."""
-    findings = [{key: finding[key] for key in ("loc", "msg", "type")} for finding in error.errors()[:_DETAIL_LIMIT]]
+    findings = [
+        {
+            "loc": [part if isinstance(part, int) else part[:_WORD_LIMIT] for part in finding["loc"]],
+            "msg": finding["msg"],
+            "type": finding["type"],
+        }
+        for finding in error.errors()[:_DETAIL_LIMIT]
+    ]
     return JSONResponse({"detail": findings}, 422)
+
+
+async def _gone(_request: Request, _error: Any) -> Response:
+    """For the metrics alone, by the number that nginx gives it: the client went away before its request was whole."""
+    return Response(status_code=499)
 
 
 async def _unavailable(_request: Request, error: Any) -> JSONResponse:

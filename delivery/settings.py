@@ -25,6 +25,12 @@ class StageParams:
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise ValueError(f"url: expected one that starts with http:// or https://, found {self.url!r}")
+        try:
+            known = bool(urlsplit(self.url).hostname) and urlsplit(self.url).port != 0
+        except ValueError:  # what follows the colon
+            known = False
+        if not known:
+            raise ValueError(f"url: expected a host, and a port from 1 to 65535 if any, found {self.url!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +77,7 @@ class ServiceSettings:
         if stage not in params.stages:
             raise SettingsError(f"stage {stage!r} is none of params.yaml's delivery.stages: {', '.join(params.stages)}")
         host = environment.get("MNIST_HOST") or "127.0.0.1"
-        port = environment.get("MNIST_PORT") or str(urlsplit(params.stages[stage].url).port or 8000)
-        if not port.isdigit() or int(port) > 65535:
-            raise SettingsError(f"MNIST_PORT: expected a number from 0 (any free port) to 65535, found {port!r}")
+        chosen = environment.get("MNIST_PORT") or str(urlsplit(params.stages[stage].url).port or 8000)
         token = environment.get("MNIST_ADMIN_TOKEN") or None
         if token is not None and not (token.isascii() and token.isprintable()):
             raise SettingsError("MNIST_ADMIN_TOKEN: expected printable ASCII, which a header can carry")
@@ -85,11 +89,22 @@ class ServiceSettings:
         return cls(
             stage=stage,
             host=host,
-            port=int(port),
+            port=port(chosen, "MNIST_PORT"),
             deployments=Path(environment.get("MNIST_DEPLOYMENTS") or "deployments"),
             log_url=environment.get("MNIST_LOG_URL") or f"sqlite:///logs/{stage}.db",
             admin_token=token,
         )
+
+
+def port(text: str, name: str) -> int:
+    """A port by its number.
+
+    Raises:
+        SettingsError: it is none; `name` says where it was given.
+    """
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise SettingsError(f"{name}: expected a number from 0 (any free port) to 65535, found {text!r}")
+    return int(text)
 
 
 def is_loopback(host: str) -> bool:

@@ -12,6 +12,10 @@ from delivery.smoke import Smoke, smoke_test
 from digits.errors import PipelineError
 from digits.onnx_model import OnnxModel
 
+# Images of several requests that share a call, at most: behind more of them others would wait longer than the call
+# saves. A request with more has a call of its own.
+TOGETHER = 128
+
 
 class SlotError(PipelineError):
     """No model can answer, or a new one may not."""
@@ -48,14 +52,14 @@ class Source:
         model, smoke = folder / "model.onnx", folder / "smoke.npz"
         for path in (model, smoke):
             if not path.is_file():
-                advice = "`dvc pull` or `make repro`" if self.workspace else "`make promote`"
+                advice = "`make pull` or `make repro`" if self.workspace else "`make promote`"
                 raise SlotError(f"{path}: not found, so there is no model to serve; bring one with {advice}")
         version, commit = ("workspace", None) if self.workspace else _version(folder / "version.json")
         session = OnnxModel(model)
         result = smoke_test(session, smoke, accuracy)
         if not result.passed:
             raise SlotError(f"{version}: the smoke test failed: {result.reason}")
-        session.probabilities(np.zeros((1, 28, 28), np.uint8))
+        session.probabilities(np.zeros((TOGETHER, 28, 28), np.uint8))  # takes its memory now, and not while it answers
         return Loaded(version, commit, session, result)
 
 
@@ -106,7 +110,11 @@ class Slot:
     async def switch(self, loaded: Loaded) -> None:
         """Let this version answer from now on. When this returns, every answer of an older one has been sent."""
         with self._lock:
-            self._current, old = loaded, self._current
-        while old is not None and old in self._under_way:
+            self._current = loaded
+        while self._others_answer(loaded):
             self._returned.clear()
             await self._returned.wait()
+
+    def _others_answer(self, loaded: Loaded) -> bool:
+        with self._lock:
+            return any(other is not loaded for other in self._under_way)

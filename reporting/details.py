@@ -7,7 +7,7 @@ import numpy as np
 
 from reporting import mermaid
 from reporting.lockfile import Change
-from reporting.markdown import NONE, Detail, code, difference, figure, pair, table
+from reporting.markdown import NONE, Detail, code, difference, figure, html_code, listed, pair, table
 from reporting.predictions import Predictions
 from reporting.revisions import Snapshot, same
 
@@ -32,8 +32,7 @@ def params(base: Snapshot, head: Snapshot) -> Detail | None:
     rows = changed_params(base, head)
     if not rows:
         return None
-    title = f"Params that differ: {len(rows)}"
-    return Detail(title, table(["param", "base", "head"], rows))
+    return Detail("Params that differ", table(["param", "base", "head"], rows), f": {len(rows)}")
 
 
 def changed_params(base: Snapshot, head: Snapshot) -> list[list[str]]:
@@ -57,7 +56,8 @@ def stages(differing: dict[str, Change], here: dict[str, str]) -> Detail | None:
         header, rows = header[:2], [row[:2] for row in rows]
     title = "Stages that differ" if here.keys() <= differing.keys() else "Stages that differ or ran"
     # All columns to the left, since these are sentences.
-    return Detail(f"{title}: {len(rows)}", table(header, rows).replace("---:", ":---")) if rows else None
+    names = listed([html_code(name) for name in {**differing, **here}], 10)
+    return Detail(title, table(header, rows).replace("---:", ":---"), f": {names}") if rows else None
 
 
 def classes(base: Snapshot, head: Snapshot) -> Detail | None:
@@ -69,9 +69,10 @@ def classes(base: Snapshot, head: Snapshot) -> Detail | None:
         [code(name), percent(old.get(name)), percent(new.get(name)), _points(old.get(name), new.get(name))]
         for name in {**new, **old}
     ]
-    falls = [gap for name in new if math.isfinite(gap := _gap(old.get(name), new[name]))]
-    title = "Recall of each class" + (f" (largest fall: {min(falls):.2f} points)" if falls and min(falls) < 0 else "")
-    return Detail(title, table(["class", "base", "head", "difference in points"], rows))
+    falls = [(gap, name) for name in new if (gap := _gap(old.get(name), new[name])) < 0]
+    worst = min(falls, default=None)
+    gist = f" (largest fall: {worst[0]:.2f} points, {html_code(worst[1])})" if worst else ""
+    return Detail("Recall of each class", table(["class", "base", "head", "difference in points"], rows), gist)
 
 
 def _recalls(snapshot: Snapshot) -> dict[str, Any]:
@@ -119,8 +120,9 @@ def confusions(base: Predictions | None, head: Predictions | None) -> Detail | N
     if not rows:
         return None
     return Detail(
-        f"Confusions that grew most ({rows[0][0]}: {rows[0][3]})",
+        "Confusions that grew most",
         table(["images of", "base", "head", "difference"], rows),
+        f" ({rows[0][0]}: {rows[0][3]})",
     )
 
 

@@ -1,6 +1,7 @@
 """What a reviewer sees before unfolding anything: verdict, accuracy, what was changed, what it cost."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,23 @@ LIMITS = "check.limits."  # before the names of their params
 RELATIONS = {"above": "above", "below": "below", "at_least": "at least", "at_most": "at most"}
 
 
-def headline(head: Snapshot, *, stale: bool, failed: bool) -> str:
-    """The verdict in one line, unless it is about an earlier state of the project, as it is where dvc.lock is stale."""
+def headline(head: Snapshot, *, stale: bool | None, failed: bool, broken: Sequence[str] = ()) -> str:
+    """The verdict in one line, unless it is about an earlier state of the project, as it is where dvc.lock is stale.
+
+    Args:
+        head: what is judged.
+        stale: dvc.lock is; None where DVC can't tell.
+        failed: `check` failed.
+        broken: stages that failed before `check`, so that nothing is to be judged.
+    """
+    if broken:
+        return f"## ❌ {listed([code(name) for name in broken])} failed"
     found = head.verdict.get("limits") or []
     violated = [code(str(limit["metric"])) for limit in found if limit["passed"] is not True]
     if not found:
         return "## ❌ No verdict: `check` failed" if failed else "## ⚠️ No verdict: `check` has not run"
+    if stale is None:
+        return "## ⚠️ DVC could not say whether this is up to date"
     if stale:
         return "## ⚠️ Out of date: run `dvc repro` first"
     if violated:
@@ -69,7 +81,8 @@ def judged(change: str, paired: Paired, images: int) -> str:
     if paired.p_value >= SIGNIFICANT:
         return f"**{change}: {points:+.2f} points, within noise** ({counts})."
     direction = "better" if points > 0 else "worse"
-    return f"**{change}: {direction} by {abs(points):.2f} points, more than noise** ({counts})."
+    mark = "" if points > 0 else "⚠️ "  # limits that are kept must not hide it
+    return f"{mark}**{change}: {direction} by {abs(points):.2f} points, more than noise** ({counts})."
 
 
 def facts(base: Snapshot, head: Snapshot, state: str, refusal: str | None, behind: str | None) -> str:

@@ -6,10 +6,9 @@ from typing import Any
 
 from digits.errors import PipelineError
 from reporting.markdown import code, listed, pair
-from reporting.repro import Repro, parse
+from reporting.repro import CHECK, Repro, parse
 from reporting.revisions import PARAMS, flat, same
 
-CHECK = "check"
 DRY_RUN = ("dvc", "repro", "--dry", "--allow-missing")
 MEND = "dvc repro && dvc push && git add dvc.lock results .dvcstore && git commit"
 
@@ -120,6 +119,11 @@ def state(
         return "⚠️ **There is no `dvc.lock`**: nothing has been run yet. `dvc repro` writes it."
     mend = ("Once the limits are kept, mend it with" if failed else "Mend it with") + f":\n{_mend()}"
     mend = "" if told else f" {mend}"
+    if did and did.broken:
+        return (
+            f"❌ **{_names(did.broken)} failed here**, so that nothing after it ran: why is in the log of this run. "
+            f"The figures below are those of the last run that came to its end."
+        )
     if waiting:
         return (
             f"⚠️ **`dvc.lock` is stale and was not recomputed**: {_names(waiting)} would run, and what depends on "
@@ -168,8 +172,8 @@ def in_this_run(changed: dict[str, Change], did: Repro | None, *, failed: bool) 
     if did:
         texts |= {name: f"from DVC's cache: {changed[name]}" for name in did.restored if name in changed}
         texts |= {name: "ran: the same inputs, the same result" for name in did.ran if name not in changed}
-    if failed:
-        texts[CHECK] = "failed: `dvc.lock` keeps nothing of a failed stage"
+    for name in [CHECK] * failed + (did.broken if did else []):
+        texts[name] = "failed: `dvc.lock` keeps nothing of a failed stage"
     return texts
 
 

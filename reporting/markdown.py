@@ -4,6 +4,7 @@ Text becomes a code span, in which GitHub looks for neither links, mentions, iss
 """
 
 import dataclasses
+import html
 import json
 import math
 import re
@@ -21,11 +22,12 @@ ROWS = 100
 class Detail:
     """A part of the report that is folded until somebody opens it."""
 
-    title: str
+    title: str  # words of ours
     body: str
+    gist: str = ""  # what to know without opening it, as HTML
 
     def __str__(self) -> str:
-        return f"<details>\n<summary>{self.title}</summary>\n\n{self.body}\n\n</details>\n"
+        return f"<details>\n<summary>{self.title}{self.gist}</summary>\n\n{self.body}\n\n</details>\n"
 
 
 def code(text: str, longest: int = LONGEST) -> str:
@@ -37,6 +39,11 @@ def code(text: str, longest: int = LONGEST) -> str:
     fence = "`" * (1 + _ticks(text))
     pad = " " if text[0] in "` " or text[-1] in "` " else ""
     return f"{fence}{pad}{text}{pad}{fence}"
+
+
+def html_code(text: str) -> str:
+    """The same where GitHub takes HTML and no Markdown: in the title of a folded part."""
+    return f"<code>{html.escape(_line(text, LONGEST))}</code>"
 
 
 def block(text: str, longest: int = 500, most: int = 20) -> str:

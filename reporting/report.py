@@ -50,15 +50,16 @@ def report(revision: str, artifact: str | None = None, did: repro.Repro | None =
     base, head = snapshot(read), snapshot(workspace)
     recorded = recorded_lock(committed("HEAD"))
     answers = predictions.find(base, read, commit), predictions.find(head, workspace, None)
-    failed = lockfile.CHECK in did.failed if did else _check_failed(head)
+    failed = repro.CHECK in did.failed if did else _check_failed(head)
 
     waiting = lockfile.waiting() if head.lock else []
     if failed and waiting:  # DVC records nothing of a failed stage, and so would always run it again
-        waiting = [name for name in waiting if name != lockfile.CHECK]
+        waiting = [name for name in waiting if name != repro.CHECK]
     state = lockfile.state(recorded, head.lock, waiting, did=did, failed=failed, told=said is not None)
     refusal = first_screen.refusal(verify.repeated(said, failed=failed), failed=failed) if said else None
+    broken = did.broken if did else []
     lead = [
-        first_screen.headline(head, stale=bool(waiting), failed=failed),
+        first_screen.headline(head, stale=None if waiting is None else bool(waiting), failed=failed, broken=broken),
         first_screen.accuracy(base, head, *answers),
         first_screen.facts(base, head, state, refusal, first_screen.ahead(commit, revision)),
         first_screen.key_figures(base, head, revision, commit),
@@ -66,7 +67,7 @@ def report(revision: str, artifact: str | None = None, did: repro.Repro | None =
     ]
     differing = lockfile.changes(base.lock, head.lock) if base.lock else {}
     if failed:
-        differing.pop(lockfile.CHECK, None)
+        differing.pop(repro.CHECK, None)
     here = lockfile.in_this_run(lockfile.changes(recorded, head.lock), did, failed=failed)
     folded = [
         details.params(base, head),
@@ -91,7 +92,7 @@ def ending(artifact: str | None) -> str:
         "these images; training with another seed can still turn a small difference around.</sub>\n"
     )
     pictures = "Pictures: `results/evaluate/worst_mistakes.png`; `make plots` draws the others into `dvc_plots/`."
-    if artifact is None:
+    if not artifact:
         return f"{pictures}\n{noise}"
     if not artifact.startswith("https://") or not artifact.isascii() or set(artifact) & set(" <>()[]\"'`|\\\n\r\t"):
         return f"Model, model card and pictures: {code(artifact, 200)}\n{noise}"

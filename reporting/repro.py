@@ -4,6 +4,8 @@ import dataclasses
 import re
 from pathlib import Path
 
+CHECK = "check"  # the stage that fails if a limit is violated
+
 _RUN = re.compile(r"Running stage '(.+)':$")
 _RESTORED = re.compile(r"Stage '(.+)' is cached - skipping run, checking out outputs$")
 _FAILED = re.compile(r"ERROR: failed to reproduce '(.+?)'(?:: |$)")
@@ -17,6 +19,11 @@ class Repro:
     ran: list[str]  # the one that failed included
     restored: list[str]  # from DVC's cache, with what an earlier run had made of the same inputs
     failed: list[str]
+
+    @property
+    def broken(self) -> list[str]:
+        """Stages that failed for another reason than a violated limit, so that what follows them did not run."""
+        return [name for name in self.failed if name != CHECK]
 
 
 def parse(printed: str) -> Repro:

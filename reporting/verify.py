@@ -17,7 +17,7 @@ import yaml
 from digits import errors
 from digits.errors import PipelineError
 from reporting import lockfile, repro
-from reporting.lockfile import CHECK
+from reporting.repro import CHECK
 
 CACHE = Path(".dvc/cache/files/md5")
 EMBEDDED = Path(".dvcstore/files/md5")

@@ -1,12 +1,18 @@
-"""The benchmarks measure what they say: a change that they make is one, and their steps are the workflow's."""
+"""The benchmarks measure what they say: changes that they make are some, steps the workflow's, mistakes are found."""
 
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from benchmarks import machine, pull_request, report
+from benchmarks import asking, crashes, machine, pull_request, released, report, switching
+from delivery import artifact, registry
+from delivery.log import PredictionLog, Scored
+from delivery.smoke import smoke_test
+from digits.onnx_model import OnnxModel
+from digits.storage import read_arrays, write_arrays
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,6 +31,19 @@ def test_a_text_that_is_not_there_is_no_change_at_all(tmp_path):
         machine.replace(path, "two", "2")
 
 
+def test_the_readme_quotes_the_last_result(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    machine.RESULTS.mkdir(parents=True)
+    machine.README.write_text("Before.\n\nAfter.\n")
+    machine.publish("name", "command", "| 1 |")
+    assert machine.README.read_text() == "Before.\n\nAfter.\n"
+    result = machine.RESULTS / "name.md"
+    machine.README.write_text(f"Before.\n\n{result.read_text()}\nAfter.\n")
+    machine.publish("name", "command", "| 2 |\n| 3 |")
+    assert "| 1 |" not in machine.README.read_text()
+    assert machine.README.read_text() == f"Before.\n\n{result.read_text()}\nAfter.\n"
+
+
 @pytest.mark.parametrize(("file", "old", "new"), [*pull_request.CHANGES.values(), *report.CHANGES])
 def test_what_a_benchmark_replaces_is_there(file, old, new):
     text = (ROOT / file).read_text()
@@ -37,3 +56,81 @@ def test_the_steps_of_a_pull_request_are_those_of_the_workflow():
     commands = [" ".join(step).replace(sys.executable, "python").partition(" --base")[0] for step in pull_request.STEPS]
     places = [next(n for n, script in enumerate(scripts) if command in script) for command in commands]
     assert places == sorted(places)
+
+
+def answer(sent, version, label, image=0, status=200):
+    """What a client remembers of one request."""
+    prediction = {"id": "01a20dfe-cfec-70b8-b4c0-e3050a955f3d", "label": label, "probabilities": []}
+    return asking.Answer(sent, sent + 0.1, image, status, {"version": version, "predictions": [prediction]})
+
+
+@pytest.fixture
+def smoke(tmp_path, monkeypatch):
+    """Two images, of a 3 and of a 7."""
+    monkeypatch.chdir(tmp_path)
+    Path("models").mkdir()
+    images = np.arange(2 * 784, dtype=np.uint8).reshape(2, 28, 28)
+    write_arrays(Path("models/smoke.npz"), images=images, probabilities=np.eye(10, dtype=np.float32)[[3, 7]])
+    return images
+
+
+@pytest.mark.parametrize(
+    ("sent", "version", "label", "found"),
+    [
+        (0.5, "v0.0.1", 3, 0),  # before any switch
+        (1.5, "v0.0.1", 3, 0),  # under way: either version
+        (1.5, "v0.0.2", 4, 0),
+        (2.5, "v0.0.2", 4, 0),  # reported
+        (2.5, "v0.0.1", 3, 1),
+        (2.5, "v0.0.2", 3, 1),  # says one version, and is another's
+        (3.5, "v0.0.1", 3, 0),  # the next one is under way
+        (4.5, "v0.0.2", 4, 1),
+        (9.0, "v0.0.1", 3, 0),  # after the last one
+        (9.0, "v0.0.2", 4, 1),
+    ],
+)
+def test_an_answer_of_a_version_that_was_replaced_is_wrong(smoke, sent, version, label, found):
+    switches = [
+        switching.Switch("v0.0.2", tagged=1, reported=2, seconds={}),
+        switching.Switch("v0.0.1", tagged=3, reported=4, seconds={}),
+    ]
+    assert switching.wrong([answer(sent, version, label)], switches) == found
+
+
+def test_an_answer_that_is_not_in_the_log_as_it_was_given_is_missing(smoke, tmp_path):
+    log = PredictionLog(f"sqlite:///{tmp_path}/logs/production.db", "production")
+    ids = log.append(Scored("v0.0.1", smoke, np.eye(10, dtype=np.float32)[[3, 7]], [3, 7]))
+    log.close()
+
+    def given(identifier, version, label, image):
+        answered = answer(0, version, label, image)
+        answered.body["predictions"][0]["id"] = identifier
+        return answered
+
+    right = [given(ids[0], "v0.0.1", 3, 0), given(ids[1], "v0.0.1", 7, 1)]
+    wrong = [
+        given("01a20dfe-cfec-70b8-b4c0-e3050a955f3d", "v0.0.1", 3, 0),
+        given(ids[0], "v0.0.2", 3, 0),
+        given(ids[0], "v0.0.1", 4, 0),
+        given(ids[0], "v0.0.1", 3, 1),
+    ]
+    assert crashes.look(tmp_path, tmp_path / "copy", right) == ("ok", 0, 2)
+    assert crashes.look(tmp_path, tmp_path / "copy", right + wrong) == ("ok", 4, 2)
+
+
+def test_released_versions_pass_their_smoke_tests_and_call_no_digit_the_same(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(finished)
+    repository = released.Released(tmp_path / "repository")
+    labels = []
+    for version in released.VERSIONS:
+        to = tmp_path / version
+        artifact.fetch(repository.path, f"mnist@{version}", to)
+        model = OnnxModel(to / "model.onnx")
+        assert smoke_test(model, to / "smoke.npz", 0).passed
+        (images,) = read_arrays(to / "smoke.npz", "images")
+        labels.append(model.probabilities(images).argmax(1))
+    assert (labels[1] == (labels[0] + 1) % 10).all()
+    repository.assign(released.VERSIONS[1], "staging")
+    current = registry.current(repository.path, "mnist", "staging")
+    assert current
+    assert current.name == released.VERSIONS[1]

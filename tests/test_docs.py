@@ -107,6 +107,19 @@ def test_commands_are_targets_of_the_makefile(name):
     assert set(MAKE.findall(code(read(name)))) - targets() == set()
 
 
+def test_every_environment_variable_is_explained():
+    sources = "".join(path.read_text() for room in ("delivery", "stages") for path in (ROOT / room).glob("*.py"))
+    variable = re.compile(r"\bMNIST_[A-Z_]+\b")
+    assert set(variable.findall(sources)) == set(variable.findall(read("README.md")))
+
+
+def test_every_route_of_the_service_is_explained():
+    source = (ROOT / "delivery/service.py").read_text()
+    routes = set(re.findall(r'@app\.\w+\(\s*"(/[^"]*)"', source)) | {"/"}
+    assert len(routes) > 5
+    assert {f"`{route}`" for route in routes} <= set(re.findall(r"`[^`\n]+`", read("README.md")))
+
+
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_diagrams_are_of_a_known_type(name):
     diagrams = [fence["text"] for fence in FENCE.finditer(read(name)) if fence["language"] == "mermaid"]

@@ -1,36 +1,50 @@
-"""Make the README's picture of a report: python -m tests.browser.picture
+"""Make the README's pictures: python -m tests.browser.picture [report] [page]
 
-A smaller network is trained on a branch of a clone, and its report is shown as GitHub shows it.
+The report: a smaller network is trained on a branch of a clone, and its report is shown as GitHub shows it.
+The page on which people draw: a desktop by day and a phone by night, in front of the model of the workspace.
 """
 
 import io
+import sys
 import tempfile
 from pathlib import Path
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from tests.browser.drawing import by_mouse, serving
 from tests.browser.page import WIDTH, chromium, show
 from tests.e2e.project import ROOT, Project, environment
 
-PICTURE = ROOT / "docs/images/report.png"
+IMAGES = ROOT / "docs/images"
+PICTURE = IMAGES / "report.png"
 SOURCE = "Report"  # the Markdown, kept in the picture
 ARTIFACT = "https://github.com/you/mnist-mlops/actions/runs/1/artifacts/1"
 OPEN = """
 for (const part of document.querySelectorAll("details"))
   part.open = /^(Confusions|Loss)/.test(part.querySelector("summary").innerText);
 """
+# Width in pixels, colours, digit drawn.
+SCREENS = ((1080, "light", 4), (360, "dark", 7))
+HEIGHT = 740
 
 
 def main() -> None:
-    """Train, report, take the picture."""
-    with tempfile.TemporaryDirectory() as folder:
-        text = report(Path(folder))
-        picture = Image.open(io.BytesIO(screenshot(text, Path(folder)))).convert("P", palette=Image.Palette.ADAPTIVE)
+    """Take the pictures that are named, or all."""
+    for name in sys.argv[1:] or ("report", "page"):
+        with tempfile.TemporaryDirectory() as folder:
+            picture, source = {"report": report_picture, "page": page_picture}[name](Path(folder))
+        path = IMAGES / f"{name}.png"
+        picture.convert("P", palette=Image.Palette.ADAPTIVE).save(path, optimize=True, pnginfo=source)
+        print(f"{path}: {picture.width} x {picture.height} pixels, {path.stat().st_size:,} bytes")
+
+
+def report_picture(folder: Path) -> tuple[Image.Image, PngInfo]:
+    """A report as GitHub shows it, and its Markdown."""
+    text = report(folder)
     source = PngInfo()
     source.add_itxt(SOURCE, text)
-    picture.save(PICTURE, optimize=True, pnginfo=source)
-    print(f"{PICTURE}: {picture.width} x {picture.height} pixels, {PICTURE.stat().st_size:,} bytes")
+    return Image.open(io.BytesIO(screenshot(text, folder))), source
 
 
 def report(folder: Path) -> str:
@@ -53,6 +67,24 @@ def screenshot(text: str, folder: Path) -> bytes:
         show(page, text, folder / "report.html")
         page.evaluate(OPEN)
         return page.screenshot(full_page=True)
+
+
+def page_picture(folder: Path) -> tuple[Image.Image, None]:
+    """The page on each of the screens, side by side, with a digit that has just been read."""
+    picture = Image.new("RGB", (sum(width for width, _, _ in SCREENS), HEIGHT))
+    left = 0
+    with serving(folder) as service, chromium() as browser:
+        service.place("v0.0.1", ROOT / "models")
+        service.load()
+        for width, colours, digit in SCREENS:
+            page = browser.new_page(viewport={"width": width, "height": HEIGHT}, color_scheme=colours)
+            page.goto(service.url)
+            by_mouse(page, digit)
+            page.get_by_text("If not, choose the right digit.").wait_for()
+            page.wait_for_timeout(500)  # bars grow
+            picture.paste(Image.open(io.BytesIO(page.screenshot())), (left, 0))
+            left += width
+    return picture, None
 
 
 if __name__ == "__main__":

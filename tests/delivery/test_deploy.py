@@ -80,6 +80,11 @@ def test_a_watch_reconciles_when_the_service_answers_with_another_version(watche
     assert watched(["a"] * 4, served=False) == [0, 1, 2, 3]
 
 
+def test_a_repository_that_can_t_be_reached_is_reported_from_the_first_look_on(watched, capsys):
+    assert watched([GitError("no route")] * 2, [GitError("no route")]) == [0]
+    assert capsys.readouterr().err == "error: no route\n"
+
+
 def test_a_watch_survives_errors_and_tries_again_ever_later(watched, capsys):
     errors = [DeployError("refused"), OSError(28, "No space left"), ZeroDivisionError("a defect")]
     assert watched(["a"] * 20, errors) == [0, 2, 6, 14]

@@ -74,6 +74,16 @@ def test_no_repository_is_said(tmp_path, monkeypatch, where):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("commits", ["", "a"])
+def test_a_repository_elsewhere_may_have_no_tags_yet(tmp_path, commits):
+    made = Tagged(tmp_path / "repository")
+    for letter in commits:
+        made.commit(letter)
+    where = made.bare(tmp_path / "bare.git").as_uri()
+    assert registry.read(where, "mnist").versions == []
+    assert registry.current(where, "mnist", "staging") is None
+
+
 def test_a_folder_without_git_is_said(tmp_path):
     with pytest.raises(GitError, match="not a git repository"):
         registry.read(tmp_path, "mnist")

@@ -32,7 +32,7 @@ def test_the_picture_of_a_report_compares_with_the_committed_model():
     base = {row[0]: row[1] for row in cells(text) if len(row) == 4}
     shown = {"test accuracy": percent(metrics["accuracy"]), "wrong test images": figure(metrics["errors"])}
     shown |= {"test loss": figure(metrics["loss"]), "model file, bytes": figure(metrics["onnx_bytes"])}
-    assert {name: base[name] for name in shown} == shown, "python -m tests.browser.picture"
+    assert {name: base[name] for name in shown} == shown, "python -m tests.browser.picture report"
 
 
 def test_the_summary_is_that_of_the_committed_model():

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 import yaml
 
 from digits import errors
-from reporting import lockfile, predictions, report, repro, revisions, verify
+from digits.significance import mcnemar
+from reporting import first_screen, lockfile, predictions, report, repro, revisions, verify
 from tests.reporting import history
 from tests.reporting.github import GITHUB, cells
 from tests.reporting.history import METRICS, PARAMS, altered, limit, wrong
@@ -62,18 +64,41 @@ def test_a_change_for_the_better():
 
 
 def test_within_noise_and_the_confusions_that_grew():
-    history.results(metrics=altered(METRICS, accuracy=0.979), predicted=wrong(*range(17), 33, 43, 53, 64))
+    classes = METRICS["per_class"] | {"3": {"recall": 0.95}, "4": {"recall": 0.97}, "5": {"recall": 1.0}}
+    metrics = altered(METRICS, accuracy=0.979, per_class=classes)
+    history.results(metrics=metrics, predicted=wrong(*range(17), 33, 43, 53, 64))
     text = report.report("base")
 
     assert "%: -0.10 points, within noise** (of 1,000 images 3 newly right, 4 newly wrong; McNemar test, p = 1)" in text
     assert ("3 taken for 4", "2", "5", "+3") in cells(text)
     assert "<summary>Confusions that grew most (3 taken for 4: +3)</summary>" in text
+    assert "<summary>Recall of each class (largest fall: -3.00 points, <code>3</code>)</summary>" in text
+    assert {("3", "98.00 %", "95.00 %", "-3.00"), ("5", "98.00 %", "100.00 %", "+2.00")} <= set(cells(text))
+    assert text.count(" + uncommitted | difference |") == 1
 
 
 def test_worse_says_worse():
     history.results(metrics=altered(METRICS, accuracy=0.9), predicted=wrong(*range(100)))
 
-    assert "worse by 8.00 points, more than noise**" in report.report("base")
+    assert "\n⚠️ **Test accuracy 98.00 % → 90.00 %: worse by 8.00 points, more than noise**" in report.report("base")
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "words"),
+    [
+        (13, 4, "**A: better by 0.90 points, more than noise** (of 1,000 images 13 newly right, 4 newly wrong; {})."),
+        (4, 13, "⚠️ **A: worse by 0.90 points, more than noise** (of 1,000 images 4 newly right, 13 newly wrong; {})."),
+    ],
+)
+def test_noise_ends_where_one_in_twenty_would_be_as_uneven(gained, lost, words):
+    def judged(gained, lost):
+        first, second = np.ones(1000, bool), np.ones(1000, bool)
+        first[:gained], second[gained : gained + lost] = False, False
+        return first_screen.judged("A", mcnemar(first, second), 1000)
+
+    assert judged(gained, lost) == words.format("McNemar test, p = 0.049")
+    within = judged(*sorted((22, 10), reverse=gained > lost))
+    assert re.fullmatch(r"\*\*A: [+-]1\.20 points, within noise\*\* \(of .*, p = 0\.05\)\.", within)
 
 
 def test_violated_limits_are_reported_and_do_not_fail(monkeypatch, capsys):
@@ -161,7 +186,7 @@ def test_what_really_ran_is_reported(monkeypatch):
     assert "**As committed, this is not fit to be shared.** `make verify` says:" in text
     assert block(text) == verify.stale(["evaluate"])
     assert ("evaluate", "\N{EN DASH}", "ran: the same inputs, the same result") in cells(text)
-    assert "Stages that differ or ran: 1" in text
+    assert "<summary>Stages that differ or ran: <code>evaluate</code></summary>" in text
     assert text.count("dvc push") == 1
 
 
@@ -190,6 +215,22 @@ def test_a_check_that_failed_without_a_verdict():
     text = report.report("base", did=repro.Repro(["check"], [], ["check"]), said="")
 
     assert text.startswith("## ❌ No verdict: `check` failed\n")
+
+
+def test_a_stage_that_failed_comes_before_all_that_was_found_earlier(monkeypatch):
+    monkeypatch.setattr(lockfile, "waiting", lambda: ["train"])
+    text = report.report("base", "", repro.Repro(["train"], [], ["train"]), verify.stale(["train"]))
+
+    assert text.startswith("## ❌ `train` failed\n")
+    assert "❌ **`train` failed here**, so that nothing after it ran" in text
+    assert ("train", "\N{EN DASH}", "failed: dvc.lock keeps nothing of a failed stage") in cells(text)
+    assert "Pictures: `results/evaluate/worst_mistakes.png`" in text  # there is no artifact
+
+
+def test_where_dvc_can_t_tell_nothing_is_called_good(monkeypatch):
+    monkeypatch.setattr(lockfile, "waiting", lambda: None)
+
+    assert report.report("base").startswith("## ⚠️ DVC could not say whether this is up to date\n")
 
 
 def test_the_very_first_pull_request():

@@ -6,7 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from reporting.markdown import Detail, assemble, block, code, difference, figure, listed, pair, shown, table
+from reporting.markdown import (
+    Detail,
+    assemble,
+    block,
+    code,
+    difference,
+    figure,
+    html_code,
+    listed,
+    pair,
+    shown,
+    table,
+)
 
 GITHUB = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 
@@ -40,6 +52,15 @@ def test_any_text_is_one_code_span_in_one_cell(text):
     assert [token.content for token in rows[:2]] == ["a", "b"]
     assert [[child.type for child in token.children] for token in rows[2:]] == [["code_inline"], ["code_inline"]]
     assert [child.type for child in inline(f"Base {code(text)} differs")] == ["text", "code_inline", "text"]
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_nothing_but_text_in_a_title(text):
+    (first, *_, last) = [token for token in GITHUB.parse(str(Detail("t: ", "body", html_code(text)))) if token.content]
+    tags = re.findall("<[^>]*>", first.content)
+
+    assert (first.type, last.type, last.content) == ("html_block", "html_block", "</details>\n")
+    assert tags == ["<details>", "<summary>", "<code>", "</code>", "</summary>"]
 
 
 @given(st.text(max_size=60), st.text("`~\n\r\t -#", max_size=20))

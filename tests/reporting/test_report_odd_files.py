@@ -27,7 +27,8 @@ def good(tmp_path_factory):
     """Content of each file after a run of the pipeline."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("good"))
-        history.results()
+        classes = {name: history.METRICS["per_class"][name] for name in "01"}  # all ten would be more of the same
+        history.results(metrics=history.altered(history.METRICS, per_class=classes))
         return {path: revisions.workspace(path) for path in (*FILES, revisions.LOSS)}
 
 

@@ -43,6 +43,11 @@ def test_names_of_dvc_s_other_kinds():
     assert parse("Running stage 'sub/dvc.yaml:train@it's':\n").ran == ["sub/dvc.yaml:train@it's"]
 
 
+def test_a_violated_limit_breaks_nothing():
+    assert DID.broken == []
+    assert Repro(ran=["train"], restored=[], failed=["train", "check"]).broken == ["train"]
+
+
 def test_words_about_a_stage_are_not_dvc_s():
     assert parse("> echo Running stage 'x': now\nRunning stage\nStage 'y' didn't change\n") == Repro([], [], [])
 

@@ -1,0 +1,25 @@
+import pytest
+
+from tests.delivery.databases import Postgresql, Sqlite
+from tests.delivery.postgresql import server
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory):
+    """A running server of PostgreSQL."""
+    with server(tmp_path_factory.mktemp("postgresql") / "data") as running:
+        yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path):
+    """An empty database for a prediction log, of each kind."""
+    if request.param == "sqlite":
+        return Sqlite(tmp_path / "logs/production.db")
+    return Postgresql(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    """An empty database for what SQLite alone does."""
+    return Sqlite(tmp_path / "logs/production.db")
