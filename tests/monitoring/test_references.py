@@ -17,6 +17,13 @@ def test_a_deployed_version_s_reference_is_read_once(tmp_path):
     assert references("v0.1.0") is found
 
 
+def test_the_workspace_s_own_is_beside_its_model(tmp_path):
+    references = References(tmp_path / "staging", tmp_path / "models")
+    assert references("workspace") is None
+    write_arrays(tmp_path / "models/reference.npz", **vars(REFERENCE))
+    assert len(references("workspace")) == len(REFERENCE)
+
+
 @pytest.mark.parametrize("version", ["../v1", "/v1", "a/../../v1", "", ".", ".."])
 def test_a_version_s_name_leads_nowhere_else(tmp_path, version):
     write_arrays(tmp_path / "v1/reference.npz", **vars(REFERENCE))
