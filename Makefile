@@ -119,7 +119,7 @@ $(VENV)/installed-serve: $(VENV)/installed
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json
-	$(PIP) install --constraint requirements.lock --editable '.[dev,s3,serve,browser]'
+	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,serve,browser]'
 	python -m tests.browser.install
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock

@@ -33,6 +33,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def take(self, places: Sequence[int]) -> "Rows":
+        """Those at `places`, in that order."""
+        fields: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            chosen = value[list(places)] if isinstance(value, np.ndarray) else [value[place] for place in places]
+            fields[field.name] = chosen
+        return Rows(**fields)
+
 
 @dataclasses.dataclass(frozen=True)
 class Window:

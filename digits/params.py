@@ -17,7 +17,7 @@ import yaml
 from digits.errors import PipelineError
 
 PIPELINE = ("data", "preprocess", "model", "train", "evaluate", "check")  # what dvc.yaml's stages depend on
-SECTIONS = (*PIPELINE, "delivery")
+SECTIONS = (*PIPELINE, "delivery", "monitoring")
 
 Section = TypeVar("Section")
 

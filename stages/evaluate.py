@@ -14,7 +14,7 @@ from typing import Annotated
 
 import numpy as np
 
-from digits import pictures, scoring
+from digits import drift_reference, pictures, scoring
 from digits.dataset import CLASSES, Labelled, labelled
 from digits.dataset import split as stratified
 from digits.errors import run
@@ -66,9 +66,9 @@ def derive(test: Labelled, probabilities: np.ndarray, params: EvaluateParams) ->
     # Purely random, not stratified: the reference has to vary as production does.
     order = np.random.Generator(np.random.PCG64(params.seed)).permutation(len(test.labels))
     half = len(order) // 2
-    reference, traffic = np.sort(order[:half]), np.sort(order[half:])
-    kept = test.take(reference)
-    write_arrays(REFERENCE, images=kept.images, labels=kept.labels, probabilities=probabilities[reference])
+    # Traffic stays shuffled: MNIST's later test images are other people's, and harder, so in order they would drift.
+    reference, traffic = np.sort(order[:half]), order[half:]
+    write_arrays(REFERENCE, **vars(drift_reference.build(test.images[reference], probabilities[reference])))
     write_arrays(TRAFFIC, **test.take(traffic)._asdict())
     _, smoke = stratified(test.labels, params.smoke_size, params.seed)
     kept = test.take(smoke)

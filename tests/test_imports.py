@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
-    for package in ("delivery", "digits", "reporting", "stages")
+    for package in ("delivery", "digits", "monitoring", "reporting", "stages")
     for path in (ROOT / package).glob("*.py")
 )
 NEED_TORCH = {
@@ -35,7 +35,7 @@ def loaded(*modules: str) -> set[str]:
 
 
 def test_what_need_not_import_torch_does_not():
-    free = [name for name in MODULES if name not in NEED_TORCH]
+    free = [name for name in MODULES if name not in NEED_TORCH and not name.startswith("monitoring")]
     assert {
         "delivery.serve",
         "digits.onnx_model",
@@ -49,7 +49,11 @@ def test_what_need_not_import_torch_does_not():
 
 def test_torchvision_is_for_fetch_alone():
     assert "torchvision" in loaded("stages.fetch")
-    assert loaded(*(name for name in MODULES if name != "stages.fetch")) == {"torch"}
+    assert loaded(*(name for name in MODULES if name != "stages.fetch")) == {"scipy", "torch"}
+
+
+def test_monitoring_needs_scipy_and_nothing_else_that_is_heavy():
+    assert loaded(*(name for name in MODULES if name.startswith("monitoring"))) == {"scipy"}
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -57,6 +61,7 @@ def test_arrows_point_one_way(module):
     allowed = {
         "delivery": {"delivery", "digits"},
         "digits": {"digits"},
+        "monitoring": {"delivery", "digits", "monitoring"},
         "reporting": {"digits", "reporting"},
         "stages": {"digits"},
     }[module.partition(".")[0]]
@@ -67,4 +72,14 @@ def test_arrows_point_one_way(module):
             roots |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             roots.add(str(node.module).partition(".")[0])
-    assert roots & {"benchmarks", "delivery", "digits", "reporting", "stages", "tests"} <= allowed
+    assert roots & {"benchmarks", "delivery", "digits", "monitoring", "reporting", "stages", "tests"} <= allowed
+
+
+def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
+    named = {
+        node.module
+        for path in (ROOT / "monitoring").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("delivery")
+    }
+    assert named == {"delivery.history", "delivery.schema", "delivery.settings"}

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digits.drift_reference import FIELDS, build, checked
 from digits.onnx_model import OnnxModel, OnnxModelError
 from digits.params import ParamsError
 from digits.storage import read_arrays
@@ -71,12 +72,20 @@ def test_rows_are_plain_csv():
 
 
 def test_reference_and_traffic_are_the_two_halves(pipeline):
-    images, labels, probabilities = read_arrays(evaluate.REFERENCE, "images", "labels", "probabilities")
-    traffic, traffic_labels = read_arrays(evaluate.TRAFFIC, "images", "labels")
-    assert (len(images), len(traffic)) == (150, 150)
-    assert sorted(rows_of(images) + rows_of(traffic)) == sorted(rows_of(TEST.images))
-    np.testing.assert_array_equal(probabilities, OnnxModel(evaluate.ONNX).probabilities(images))
-    assert np.bincount(np.concatenate([labels, traffic_labels])).tolist() == [30] * 10
+    reference = checked("reference", *read_arrays(evaluate.REFERENCE, *FIELDS))
+    traffic, labels = read_arrays(evaluate.TRAFFIC, "images", "labels")
+    assert (len(reference), len(traffic)) == (150, 150)
+    elsewhere = set(rows_of(traffic))
+    kept = np.array([image for image in TEST.images if image.tobytes() not in elsewhere])
+    expected = build(kept, OnnxModel(evaluate.ONNX).probabilities(kept))
+    assert [getattr(reference, name).tobytes() for name in FIELDS] == [
+        getattr(expected, name).tobytes() for name in FIELDS
+    ]
+    assert len(elsewhere) == len(labels) == 150
+    places = {image: place for place, image in enumerate(rows_of(TEST.images))}
+    order = [places[image] for image in rows_of(traffic)]
+    assert order != sorted(order)  # in the test set's order, clean traffic would drift
+    np.testing.assert_array_equal(labels, TEST.labels[order])
 
 
 def test_smoke_set_has_each_class_with_its_probabilities(pipeline):

@@ -1,0 +1,97 @@
+"""What monitoring remembers from one look at the log to the next, in one JSON file that is whole or not there."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import pydantic
+
+from digits.dataset import CLASSES
+from digits.errors import PipelineError
+from digits.storage import write_text
+from monitoring.alerts import Alerts, Level, Track
+from monitoring.concept_drift import Cusum
+from monitoring.result import Detector, Result
+from monitoring.windows import End
+
+
+class StateError(PipelineError):
+    """The file that should hold monitoring's state does not."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels:
+    """Labelled predictions since the accuracy was last tested, in the order in which their labels came."""
+
+    truths: tuple[int, ...] = ()
+    wrong: tuple[bool, ...] = ()
+    images: tuple[str, ...] = ()  # ids of the wrong ones, newest first
+
+
+@dataclasses.dataclass(frozen=True)
+class Stream:
+    """What is known of one version's traffic."""
+
+    cusum: Cusum
+    newest: int = 0  # time of its newest prediction that was read
+    consumed: str = ""  # id of the last prediction that was in a window that is over
+    tracks: dict[Detector, Track] = dataclasses.field(default_factory=dict)
+    predicted: tuple[int, ...] = (0,) * CLASSES  # since the label shift was last tested
+    examples: tuple[tuple[str, ...], ...] = ((),) * CLASSES  # ids of the newest of each class, newest first
+    labels: Labels = Labels()
+    labelled: int = 0  # in all
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """One window and what was found in it; without results where there was too little data, or no reference."""
+
+    version: str
+    since: int  # first and last prediction; microseconds since 1970, UTC
+    until: int
+    n: int
+    end: End
+    levels: dict[Detector, Level]
+    results: tuple[Result, ...] = ()
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """All of it."""
+
+    form: Literal[1] = 1  # raised when the fields change
+    since: int | None = None  # where the next look at the predictions begins; None is the beginning of the log
+    until: int | None = None  # where the last one ended
+    before: int = 0  # predictions in the hour before `since`, when they were last counted
+    late: int = 0  # that were dated into time already read, for a clock was set back: they were not judged
+    streams: dict[str, Stream] = dataclasses.field(default_factory=dict)
+    alerts: Alerts = dataclasses.field(default_factory=Alerts)
+    windows: tuple[Judged, ...] = ()  # the newest, oldest first
+
+
+_STATE = pydantic.TypeAdapter(State)
+
+
+def write(path: Path, state: State) -> None:
+    """Replace the file."""
+    write_text(path, _STATE.dump_json(state).decode())
+
+
+def read(path: Path) -> State:
+    """What `write` wrote, or the state of a beginning where there is no file.
+
+    Raises:
+        StateError: there is something else.
+    """
+    try:
+        return _STATE.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return State()
+    except pydantic.ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StateError(
+            f"{path}: not monitoring's state ({where}: {first['msg']}); remove it, to begin anew at the "
+            f"start of the log; what is wrong then is told again"
+        ) from None

@@ -1,0 +1,41 @@
+import json
+
+import pytest
+
+from monitoring import state
+from monitoring.shifts import moved
+from monitoring.state import State, StateError
+
+
+def test_without_a_file_it_is_a_beginning(tmp_path):
+    assert state.read(tmp_path / "state.json") == State()
+
+
+def test_everything_comes_back(logged, tmp_path):
+    ids = logged.predict(1000)
+    logged.label(ids[:250], errors=20)
+    logged.predict(130, change=lambda images, probabilities: (moved(images, 3), probabilities))
+    logged.look()
+    assert logged.state.alerts.raised > 1
+    path = tmp_path / "state.json"
+    state.write(path, logged.state)
+    assert state.read(path) == logged.state
+    assert json.loads(path.read_text())["form"] == 1
+    assert [entry.name for entry in tmp_path.glob("*state*")] == ["state.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "where"),
+    [
+        ("", "JSON"),
+        ('{"form": 2}', "form"),
+        ('{"streams": {"v1": {}}}', r"streams\.v1\.cusum"),
+        ('{"alerts": {"alerts": [{"number": "x"}]}}', r"alerts\.alerts\.0"),
+        ("[]", "object"),
+    ],
+)
+def test_what_is_no_state_is_refused_with_what_to_do(tmp_path, content, where):
+    path = tmp_path / "state.json"
+    path.write_text(content)
+    with pytest.raises(StateError, match=f"not monitoring's state .*{where}.*remove it, to begin anew"):
+        state.read(path)
