@@ -1,6 +1,7 @@
 """The web service: predictions, feedback, readiness and metrics over HTTP.
 
-`create_app` puts together what the other modules do; `requests` reads what clients send, `contract` has its forms.
+`create_app` puts together what the other modules do: `requests` reads what clients send, `contract` has its forms,
+`problems` answers what went wrong, and `pages` are for people.
 """
 
 import asyncio
@@ -8,57 +9,35 @@ import hmac
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from delivery.batching import Batcher
 from delivery.contract import (
     FeedbackAnswer,
     FeedbackRequest,
-    Invalid,
     Prediction,
     Predictions,
-    Problem,
     Readiness,
     Reloaded,
     as_rows,
 )
 from delivery.log import Feedback, PredictionLog
 from delivery.metrics import Metrics
+from delivery.pages import add_pages
+from delivery.problems import add_handlers, problems
 from delivery.protection import RETRY_AFTER, Limits, Load, Protection
 from delivery.requests import JSON, Reader, media_type
 from delivery.retention import Retention
-from delivery.schema import LogError
 from delivery.settings import DeliveryParams, ServiceSettings, is_loopback
-from delivery.slot import Slot, SlotError, Source
+from delivery.slot import Slot, Source
 from digits.errors import PipelineError
 
-PAGE = Path(__file__).parent / "page"
-_PAGE_FILES = {
-    "/": ("index.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/pad.js": ("pad.js", "text/javascript"),
-    "/client.js": ("client.js", "text/javascript"),
-}
-# Nothing from elsewhere, nothing inline, in nobody's frame.
-_PAGE_HEADERS = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",
-}
 _PREDICT = "/v1/predict"
-# Findings in the answer to a request that is wrong in many places, and letters of each of its words.
-_DETAIL_LIMIT, _WORD_LIMIT = 5, 60
 
 
 class Service:
@@ -150,6 +129,7 @@ def create_app(params: DeliveryParams, settings: ServiceSettings, source: Source
         description="Reads handwritten digits. Every prediction is logged before it is answered.",
         version="1",
         lifespan=service.lifespan,
+        docs_url=None,  # see delivery/pages.py
         redoc_url=None,
         redirect_slashes=False,
     )
@@ -160,16 +140,10 @@ def create_app(params: DeliveryParams, settings: ServiceSettings, source: Source
     app.add_middleware(
         Protection, limits=limits, load=service.load, observe=service.metrics.request, finished=service.finished
     )
-    for error, handler in (
-        (RequestValidationError, _invalid),
-        (ClientDisconnect, _gone),
-        (LogError, _unavailable),
-        (SlotError, _unavailable),
-    ):
-        app.add_exception_handler(error, handler)
+    add_handlers(app)
     _add_predictions(app, service)
     _add_operations(app, service)
-    _add_page(app)
+    add_pages(app)
     return app
 
 
@@ -177,7 +151,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
     @app.post(
         _PREDICT,
         tags=["predictions"],
-        responses=_problems(400, 408, 413, 415, 422, 503),
+        responses=problems(400, 408, 413, 415, 422, 503),
         openapi_extra={"requestBody": service.reader.documentation()},
         response_model_exclude_none=True,
     )
@@ -203,7 +177,7 @@ def _add_predictions(app: FastAPI, service: Service) -> None:
         "/v1/feedback",
         tags=["predictions"],
         dependencies=[Depends(service.authorise)],
-        responses=_problems(400, 401, 403, 404, 408, 409, 413, 422, 503),
+        responses=problems(400, 401, 403, 404, 408, 409, 413, 422, 503),
     )
     async def feedback(request: Request, label: FeedbackRequest) -> FeedbackAnswer:
         """Record the true label of a prediction.
@@ -253,7 +227,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         "/v1/admin/reload",
         tags=["operation"],
         dependencies=[Depends(service.authorise)],
-        responses=_problems(401, 403, 408, 409, 413, 503),
+        responses=problems(401, 403, 408, 409, 413, 503),
     )
     async def reload() -> Reloaded:
         """Load the version that the stage deploys, test it, and let it answer.
@@ -265,53 +239,3 @@ def _add_operations(app: FastAPI, service: Service) -> None:
             return await service.reload()
         except (PipelineError, OSError) as error:
             raise HTTPException(409, str(error)) from None
-
-
-def _add_page(app: FastAPI) -> None:
-    for path, (name, kind) in _PAGE_FILES.items():
-        answer = Response((PAGE / name).read_bytes(), headers=_PAGE_HEADERS, media_type=kind)
-
-        async def page(_request: Request, answer: Response = answer) -> Response:
-            return answer
-
-        app.add_route(path, page, include_in_schema=False)
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    words = {
-        400: "not readable",
-        401: "the token is missing or wrong",
-        403: "not from this machine",
-        404: "unknown",
-        408: "it took too long to arrive",
-        409: "refused",
-        413: "too large",
-        415: "neither JSON nor a picture",
-        422: "not what it is said to be: what, and where",
-        503: "not now; try again after a while",
-    }
-    return {
-        status: {"model": Invalid if status == 422 else Problem, "description": words[status]} for status in statuses
-    }
-
-
-async def _invalid(_request: Request, error: Any) -> JSONResponse:
-    """What was wrong and where; without what was sent, which may be long, and NaN is no JSON."""
-    findings = [
-        {
-            "loc": [part if isinstance(part, int) else part[:_WORD_LIMIT] for part in finding["loc"]],
-            "msg": finding["msg"],
-            "type": finding["type"],
-        }
-        for finding in error.errors()[:_DETAIL_LIMIT]
-    ]
-    return JSONResponse({"detail": findings}, 422)
-
-
-async def _gone(_request: Request, _error: Any) -> Response:
-    """For the metrics alone, by the number that nginx gives it: the client went away before its request was whole."""
-    return Response(status_code=499)
-
-
-async def _unavailable(_request: Request, error: Any) -> JSONResponse:
-    return JSONResponse({"detail": str(error)}, 503, RETRY_AFTER)

@@ -441,3 +441,13 @@ def test_a_reading_that_others_labelled_or_the_log_forgot(opened, service):
     engine.dispose()
     page.get_by_role("button", name="It is a 2").click()
     page.get_by_text("Not recorded: this reading is no longer in the log.").wait_for()
+
+
+def test_the_documentation_of_the_api_brings_everything_along_too(opened, service):
+    page = opened(service)
+    page.goto(f"{service.url}/docs")
+    page.get_by_text("/v1/predict", exact=True).wait_for()
+
+    assert page.locator(".opblock-summary-path").all_inner_texts() == list(
+        json.load(urllib.request.urlopen(f"{service.url}/openapi.json"))["paths"]
+    )
