@@ -107,6 +107,15 @@ def test_commands_are_targets_of_the_makefile(name):
     assert set(MAKE.findall(code(read(name)))) - targets() == set()
 
 
+def test_every_target_is_shown_as_the_commands_behind_it():
+    shown = dict(re.findall(r"^\| `make ([a-z-]+)[^`]*` \| (.+) \|$", read("README.md"), re.MULTILINE))
+    assert set(shown) == targets() - {"help"}
+    recipes = dict(re.findall(r"^(lint|test):.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for target, recipe in recipes.items():
+        programs = {line.removeprefix("python -m ").split()[0] for line in recipe.replace("\t", "").splitlines()}
+        assert programs - {command.split()[0] for command in CODE.findall(shown[target])} == set(), target
+
+
 def test_every_environment_variable_is_explained():
     sources = "".join(path.read_text() for room in ("delivery", "stages") for path in (ROOT / room).glob("*.py"))
     variable = re.compile(r"\bMNIST_[A-Z_]+\b")
