@@ -2,6 +2,7 @@
 
 import dataclasses
 import subprocess
+from pathlib import Path
 from typing import Any
 
 from digits.errors import PipelineError
@@ -10,11 +11,22 @@ from reporting.repro import CHECK, Repro, parse
 from reporting.revisions import PARAMS, flat, same
 
 DRY_RUN = ("dvc", "repro", "--dry", "--allow-missing")
-MEND = "dvc repro && dvc push && git add dvc.lock results .dvcstore && git commit"
+STORE = Path(".dvcstore")  # the embedded DVC remote, where there is one
 
 
 class DryRunError(PipelineError):
     """DVC can't tell what it would run."""
+
+
+def commit(*paths: str) -> str:
+    """The commands that commit paths and the embedded remote: `git add` would stop at one that is not there."""
+    present = [*paths, *([str(STORE)] if STORE.exists() else [])]
+    return f"git add {' '.join(present)} && git commit"
+
+
+def mend() -> str:
+    """The commands that bring dvc.lock up to date and share it."""
+    return f"dvc repro && dvc push && {commit('dvc.lock', 'results')}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,4 +205,4 @@ def _names(stages: list[str]) -> str:
 
 def _mend() -> str:
     # Indented, since it stands in an item of a list.
-    return f"\n  ```sh\n  {MEND}\n  ```"
+    return f"\n  ```sh\n  {mend()}\n  ```"

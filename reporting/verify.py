@@ -20,10 +20,7 @@ from reporting import lockfile, repro
 from reporting.repro import CHECK
 
 CACHE = Path(".dvc/cache/files/md5")
-EMBEDDED = Path(".dvcstore/files/md5")
-
-PUSH = "dvc push && git add .dvcstore && git commit"
-COMMIT = "git add dvc.lock results .dvcstore && git commit"
+EMBEDDED = lockfile.STORE / "files/md5"
 
 FIT = "dvc.lock is current, all it names is in the remote, and both are committed"
 
@@ -89,13 +86,14 @@ def stale_stages() -> list[str]:
 
 def stale(stages: list[str]) -> str:
     """The complaint about stages that are not what dvc.lock says."""
-    return f"dvc.lock is stale: {', '.join(stages)} would run; mend it with:\n  {lockfile.MEND}"
+    return f"dvc.lock is stale: {', '.join(stages)} would run; mend it with:\n  {lockfile.mend()}"
 
 
 def missing_objects() -> list[str]:
     """Outputs that dvc.lock names and the default remote does not have."""
     missing = json.loads(run("dvc", "data", "status", "--not-in-remote", "--json")).get("not_in_remote", [])
-    return [f"not in the DVC remote: {', '.join(missing)}; mend it with:\n  {PUSH}"] if missing else []
+    push = f"dvc push && {lockfile.commit()}" if lockfile.STORE.exists() else "dvc push"
+    return [f"not in the DVC remote: {', '.join(missing)}; mend it with:\n  {push}"] if missing else []
 
 
 def damaged_objects() -> list[str]:
@@ -148,10 +146,11 @@ def members(name: str) -> list[str]:
 
 def uncommitted_files() -> list[str]:
     """Results and remote objects that Git does not have."""
-    output = run("git", "status", "--porcelain", "--untracked-files=all", "--", "dvc.lock", "results", ".dvcstore")
+    paths = ("dvc.lock", "results", str(lockfile.STORE))
+    output = run("git", "status", "--porcelain", "--untracked-files=all", "--", *paths)
     files = [line[3:] for line in output.splitlines()]
     shown = ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
-    return [f"not committed: {shown}; mend it with:\n  {COMMIT}"] if files else []
+    return [f"not committed: {shown}; mend it with:\n  {lockfile.commit('dvc.lock', 'results')}"] if files else []
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def test_a_violated_limit_and_a_stale_lock_are_both_named(project, server):
     assert run.stages == ("evaluate", "check")
     assert run.failed == [VERIFY, "Check", CHECK_FAILED, LOCK_STALE]
     assert run.output.rstrip().endswith(
-        f"dvc.lock is stale: evaluate, check would run; mend it with:\n  {lockfile.MEND}"
+        f"dvc.lock is stale: evaluate, check would run; mend it with:\n  {lockfile.mend()}"
     )
     assert comment.startswith("## ❌ 1 of 6 limits violated: `accuracy`\n")
     assert "`dvc.lock` as committed is stale; recomputed here**: `evaluate`, `check`. Nothing was trained." in comment

@@ -122,7 +122,7 @@ def test_state(recorded, current, waiting, did, said):
     state = lockfile.state(recorded, current, waiting, did=did)
 
     assert said in state
-    assert (f"Mend it with:\n\n  ```sh\n  {lockfile.MEND}\n  ```" in state) == ("**" in said and current != {})
+    assert (f"Mend it with:\n\n  ```sh\n  {lockfile.mend()}\n  ```" in state) == ("**" in said and current != {})
 
 
 @pytest.mark.parametrize(("did", "trained"), [(None, ""), (FAILED, " Nothing was trained.")])

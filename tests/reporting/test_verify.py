@@ -15,6 +15,7 @@ from reporting import lockfile, verify
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["verify"])
+    lockfile.STORE.mkdir()
 
 
 @pytest.fixture
@@ -52,6 +53,18 @@ def test_uncommitted_files_are_named_and_many_are_counted(answers):
     )
 
 
+@pytest.mark.parametrize(("embedded", "store"), [(True, " .dvcstore"), (False, "")])
+def test_what_mends_adds_the_embedded_remote_where_there_is_one(answers, embedded, store):
+    if not embedded:
+        lockfile.STORE.rmdir()
+    answers |= {"dvc repro": ["train"], "dvc data": '{"not_in_remote": ["a"]}', "git status": " M dvc.lock\n"}
+    assert [complaint.splitlines()[1] for complaint in verify.complaints()] == [
+        f"  dvc repro && dvc push && git add dvc.lock results{store} && git commit",
+        "  dvc push && git add .dvcstore && git commit" if embedded else "  dvc push",
+        f"  git add dvc.lock results{store} && git commit",
+    ]
+
+
 def test_all_complaints_come_at_once_and_fail(answers):
     answers |= {"dvc repro": ["train"], "dvc data": '{"not_in_remote": ["a"]}', "git status": " M dvc.lock\n"}
     with pytest.raises(SystemExit) as caught:
@@ -73,8 +86,11 @@ def test_a_command_that_fails_hides_no_other_complaint(answers, monkeypatch):
     assert uncommitted.startswith("not committed: dvc.lock;")
 
 
-CHECK_STALE = verify.stale(["check"])
-MISSING = f"not in the DVC remote: a; mend it with:\n  {verify.PUSH}"
+MENDS = "dvc repro && dvc push && git add dvc.lock results .dvcstore && git commit"
+CHECK_STALE, BOTH_STALE = (
+    f"dvc.lock is stale: {stages} would run; mend it with:\n  {MENDS}" for stages in ("check", "evaluate, check")
+)
+MISSING = "not in the DVC remote: a; mend it with:\n  dvc push && git add .dvcstore && git commit"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +101,7 @@ MISSING = f"not in the DVC remote: a; mend it with:\n  {verify.PUSH}"
         (f"{CHECK_STALE}\n", False, CHECK_STALE),
         (f"{CHECK_STALE}\n", True, ""),
         (f"{CHECK_STALE}\n{MISSING}\n", True, MISSING),
-        (f"{verify.stale(['evaluate', 'check'])}\n", True, verify.stale(["evaluate", "check"])),
+        (f"{BOTH_STALE}\n", True, BOTH_STALE),
     ],
 )
 def test_what_a_failed_check_leaves_of_the_complaints(said, failed, left):
