@@ -150,6 +150,10 @@ def test_every_dep_is_a_source_file_or_another_stage_s_output(stage):
     assert {path for path in STAGES[stage]["deps"] if path not in made and not (ROOT / path).is_file()} == set()
 
 
+def test_evaluate_alone_reads_the_test_images():
+    assert [stage for stage in STAGES if constants("evaluate")["TEST"] in STAGES[stage]["deps"]] == ["evaluate"]
+
+
 def test_stages_write_exactly_the_outputs(finished):
     files = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
     inputs = {path for path in files if path.startswith("data/raw/")} | {"params.yaml"}

@@ -1,7 +1,8 @@
-"""The model that ships, whatever its params: size, shapes and accuracy on the real test images."""
+"""The model that ships: layers, epochs, size, shapes and accuracy on the real test images."""
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,15 @@ def test_model_has_fewer_than_25000_parameters():
     model, facts = weights.load(WEIGHTS)
     assert parameter_count(model) < 25_000
     assert parameter_count(model) == facts["parameters"] == int(OnnxModel(ONNX).facts["parameters"])
+
+
+def test_model_is_two_convolutions_with_max_pooling_and_one_linear_layer_after_one_epoch():
+    model, facts = weights.load(WEIGHTS)
+    layers = Counter(type(part).__name__ for part in model.modules() if not [*part.children()])
+    assert (layers["Conv2d"], layers["Linear"]) == (2, 1)
+    assert layers["MaxPool2d"] in (1, 2)
+    assert set(layers) <= {"Conv2d", "MaxPool2d", "BatchNorm2d", "GELU", "ReLU", "SiLU", "Linear"}
+    assert facts["epochs"] == int(OnnxModel(ONNX).facts["epochs"]) == 1
 
 
 @pytest.mark.parametrize("count", [1, 7])

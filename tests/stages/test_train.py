@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -83,11 +84,13 @@ def test_without_calibration_the_temperature_is_one(pipeline):
     assert "temperature" not in json.loads((train.LIVE / "metrics.json").read_text())
 
 
-def test_threads_are_those_of_the_params(pipeline, monkeypatch):
+def test_threads_and_instructions_are_those_of_the_params(pipeline, monkeypatch):
     monkeypatch.setattr("digits.training.fit", lambda *_: [])
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
     synthetic.write_params(pipeline, train={"threads": 2})
     train.main()
     assert torch.get_num_threads() == 2
+    assert os.environ["ATEN_CPU_CAPABILITY"] == "avx2"
     assert torch.are_deterministic_algorithms_enabled()
 
 
