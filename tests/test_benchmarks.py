@@ -1,5 +1,6 @@
 """The benchmarks measure what they say: changes that they make are some, steps the workflow's, mistakes are found."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import asking, crashes, machine, pull_request, released, report, switching
+from benchmarks import asking, choices, crashes, machine, pull_request, released, report, switching
 from delivery import artifact, registry
 from delivery.log import PredictionLog, Scored
 from delivery.smoke import smoke_test
+from digits.model import DigitClassifier, parameter_count
 from digits.onnx_model import OnnxModel
 from digits.storage import read_arrays, write_arrays
 
@@ -48,6 +50,22 @@ def test_the_readme_quotes_the_last_result(tmp_path, monkeypatch):
 def test_what_a_benchmark_replaces_is_there(file, old, new):
     text = (ROOT / file).read_text()
     assert text.replace(old, new) != text
+
+
+@pytest.mark.parametrize("name", choices.CHOICES)
+def test_a_choice_is_a_network_within_the_limits(name):
+    model, train = choices.params(choices.CHOICES[name], ROOT / "params.yaml")
+    parameters = parameter_count(DigitClassifier(model))
+    assert parameters < 25_000
+    assert str(parameters) == name or not name.isdecimal()
+    assert train.epochs == 1
+
+
+def test_the_readme_s_choices_are_those_that_are_measured():
+    section = (ROOT / "README.md").read_text().partition("\n## Experiments\n")[2].partition("\n## ")[0]
+    settings = [re.findall(r"-S '?([\w.]+=[^\s'`]+)", item) for item in section.split("\n- ")[1:]]
+    fast, quickest = choices.CHOICES["fast"], choices.CHOICES["fast-bfloat16"]
+    assert settings == [fast, quickest[len(fast) :], choices.CHOICES["four-convolutions"], []]
 
 
 def test_the_steps_of_a_pull_request_are_those_of_the_workflow():
