@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 # In two parts each, or this file would name them itself.
@@ -76,6 +77,14 @@ def test_every_package_that_is_asked_for_is_pinned(pinned):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *itertools.chain(*project["optional-dependencies"].values())]
     assert {canonical(line) for line in wanted} - {canonical(line) for line in pinned} == set()
+
+
+def test_the_hooks_are_valid_and_programs_of_the_environment():
+    subprocess.run([sys.executable, "-m", "pre_commit", "validate-config"], cwd=ROOT, check=True)
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert "verify" in {hook["id"] for hook in hooks if "pre-push" in hook.get("stages", [])}
+    programs = {hook["entry"].split()[0] for hook in hooks}
+    assert {program for program in programs if not (Path(sys.executable).parent / program).exists()} == set()
 
 
 def setup(venv: Path, *variables: str) -> list[str]:
