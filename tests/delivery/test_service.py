@@ -18,6 +18,7 @@ from delivery.slot import Loaded, SlotError
 from delivery.smoke import Smoke
 from digits.onnx_model import OnnxModel
 from tests import synthetic
+from tests.delivery.databases import Postgresql
 from tests.delivery.serving import body, placed, serving, wait_until
 from tests.delivery.test_images import png, raw_png, seven
 
@@ -409,6 +410,24 @@ def test_labels_that_wait_for_the_log_take_one_thread(source, tmp_path):
         assert set(answers) == {503}
         assert threads <= before + 1
         wait_until(lambda: running.client.post("/v1/feedback", json=label).status_code == 200, "the log is free")
+
+
+def test_on_postgresql_it_answers_logs_and_learns_as_on_sqlite(stub, postgresql, tmp_path):
+    stub.open.set()
+    database = Postgresql(postgresql)
+    with serving(tmp_path, stub, log_url=database.url) as running:
+        names = predicted(running, *IMAGES[:3])
+        database.disconnect()  # the server was started anew
+        names += predicted(running, IMAGES[3])
+        label = {"id": names[0], "label": 3}
+        statuses = [running.client.post("/v1/feedback", json=label | {"label": n}).status_code for n in (3, 3, 4)]
+        assert statuses == [200, 200, 409]
+        assert running.client.post("/v1/feedback", json=label | {"id": UNKNOWN}).status_code == 404
+        wait_until(lambda: metric(running, "mnist_log_bytes") >= 0, "the log has been looked after")
+        rows = running.logged(10)
+    assert (rows.ids, rows.truths.tolist()) == (names, [3, -1, -1, -1])
+    assert (rows.pixels == IMAGES[:4]).all()
+    assert database.execute("SELECT count(*) FROM predictions") == [(4,)]
 
 
 def test_what_cannot_be_logged_is_not_answered(source, tmp_path, monkeypatch):
