@@ -264,6 +264,14 @@ def test_without_a_token_other_machines_may_not(running, address):
         asyncio.run(running.service.authorise(Request(scope), None))
 
 
+@pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"])
+def test_without_a_token_nobody_behind_a_proxy_of_this_machine_may(stub, tmp_path, header):
+    stub.open.set()
+    with serving(tmp_path, stub) as running:
+        assert running.client.post("/v1/admin/reload").status_code == 200
+        assert running.client.post("/v1/admin/reload", headers={header: "127.0.0.1"}).status_code == 403
+
+
 def test_operators_see_that_it_lives_and_what_answers(running):
     assert running.client.get("/healthz").json() == {"status": "alive"}
     ready = running.client.get("/readyz")
