@@ -13,12 +13,13 @@ from fastapi import HTTPException
 from starlette.requests import Request
 
 from delivery.images import picture
-from delivery.log import LogError
+from delivery.log import LogError, PredictionLog
+from delivery.schema import SECOND, now
 from delivery.slot import Loaded, SlotError
 from delivery.smoke import Smoke
 from digits.onnx_model import OnnxModel
 from tests import synthetic
-from tests.delivery.databases import Postgresql
+from tests.delivery.databases import Postgresql, scored
 from tests.delivery.serving import body, placed, serving, wait_until
 from tests.delivery.test_images import png, raw_png, seven
 
@@ -436,6 +437,27 @@ def test_on_postgresql_it_answers_logs_and_learns_as_on_sqlite(stub, postgresql,
     assert (rows.ids, rows.truths.tolist()) == (names, [3, -1, -1, -1])
     assert (rows.pixels == IMAGES[:4]).all()
     assert database.execute("SELECT count(*) FROM predictions") == [(4,)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [
+        ({"retention_days": 2.0}, range(1, 2)),
+        ({"retention_days": 4.0}, range(1501, 1502)),
+        ({"log_max_bytes": 1_000_000}, range(500, 1300)),
+    ],
+)
+def test_the_log_is_kept_within_the_limits_of_the_params(stub, tmp_path, monkeypatch, limit, kept):
+    log = PredictionLog(f"sqlite:///{tmp_path}/log.db", "staging")
+    with monkeypatch.context() as patch:
+        patch.setattr("delivery.log.now", lambda: now() - 3 * 86_400 * SECOND)
+        for _ in range(3):
+            log.append(scored(500))
+    log.append(scored())
+    log.close()
+    with serving(tmp_path, stub, **limit) as running:
+        wait_until(lambda: metric(running, "mnist_log_bytes") > 0, "the log has been looked after")
+        assert running.count() in kept
 
 
 def test_what_cannot_be_logged_is_not_answered(source, tmp_path, monkeypatch):
