@@ -54,11 +54,13 @@ async def ask(port: int, answers: list[str]) -> None:
 
 
 async def one(port: int, image: int, requests: list[bytes], stop: asyncio.Event, answers: list[str]) -> None:
-    """Ask on one connection, which is opened again if it breaks."""
+    """Ask on one connection, which is opened again if it breaks. One that is refused is a failed request, too."""
     while not stop.is_set():
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
+            now = time.monotonic()
+            answers.append(f"{now}\t{now}\t{image}\t0\t{{}}\n")
             await asyncio.sleep(0.01)
             continue
         while not stop.is_set():

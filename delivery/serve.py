@@ -8,13 +8,13 @@ import dataclasses
 import gc
 import signal
 import socket
+import subprocess
 import sys
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
 
-from delivery import registry
+from delivery import registry, workspace
 from delivery.connection import Connection
 from delivery.deployments import Deployments
 from delivery.git import GitError
@@ -26,7 +26,6 @@ from delivery.slot import SlotError, Source
 from digits import params
 from digits.errors import PipelineError, run
 
-WORKSPACE = Path("models")
 # Seconds for which one of two threads may keep Python's lock while the other waits for it. The interpreter's 5 ms are
 # longer than a batch takes, so the scoring thread would mostly wait.
 _SWITCH_INTERVAL = 0.0005
@@ -100,12 +99,10 @@ def deployed(delivery: DeliveryParams, settings: ServiceSettings) -> Source:
             return before
         released, why = [], str(error)
     if not released:
-        model = WORKSPACE / "model.onnx"
         said = f"no version of {delivery.artifact} is released here ({why})"
-        if not model.is_file():
-            raise SlotError(f"{stage}: {said}, and there is no {model}: bring it with `make pull` or `make repro`")
-        print(f"{stage}: {said}; serving {model} as it is, as version 'workspace'", flush=True)
-        return Source(WORKSPACE, workspace=True)
+        bring_model(f"{stage}: {said}")
+        print(f"{stage}: {said}; serving {workspace.MODEL} as it is, as version 'workspace'", flush=True)
+        return Source(workspace.FOLDER, workspace=True)
     target = Target(
         stage=stage,
         artifact=delivery.artifact,
@@ -123,6 +120,20 @@ def deployed(delivery: DeliveryParams, settings: ServiceSettings) -> Source:
             raise
         print(f"error: {error}\n{stage}: serving what is in place", file=sys.stderr)
     return before
+
+
+def bring_model(said: str) -> None:
+    """Have DVC restore the workspace's model, if it is not there.
+
+    Raises:
+        SlotError: it can't.
+    """
+    if workspace.MODEL.is_file():
+        return
+    command = [sys.executable, "-m", "delivery.workspace"]
+    answer = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
+    if answer.returncode:
+        raise SlotError(f"{said}, and {answer.stderr.strip().rpartition('error: ')[2]}")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -129,7 +129,10 @@ def _wait_until_later(last: registry.Assignment) -> None:
 
 
 def _gto(*arguments: str) -> None:
-    answer = subprocess.run(["gto", *arguments], capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run(["gto", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise TaggingError("gto: not found; put the environment on the path: `source .venv/bin/activate`") from None
     if answer.returncode:
         # Without its advice to report a defect, which this is not.
         words = " ".join(f"{answer.stdout} {answer.stderr}".partition("Please report")[0].split())

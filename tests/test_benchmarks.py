@@ -1,5 +1,6 @@
 """The benchmarks measure what they say: changes that they make are some, steps the workflow's, mistakes are found."""
 
+import asyncio
 import re
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from benchmarks import asking, choices, crashes, machine, pull_request, released, report, switching
+from benchmarks.running import free_port
 from delivery import artifact, registry
 from delivery.log import PredictionLog, Scored
 from delivery.smoke import smoke_test
@@ -113,6 +115,19 @@ def test_an_answer_of_a_version_that_was_replaced_is_wrong(smoke, sent, version,
         switching.Switch("v0.0.1", tagged=3, reported=4, seconds={}),
     ]
     assert switching.wrong([answer(sent, version, label)], switches) == found
+
+
+def test_a_connection_that_is_refused_is_a_failed_request():
+    answers = []
+
+    async def ask_for_a_moment():
+        stop = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.05, stop.set)
+        await asking.one(free_port(), 3, [b""], stop, answers)
+
+    asyncio.run(ask_for_a_moment())
+    assert answers
+    assert {tuple(line.rstrip().split("\t")[2:]) for line in answers} == {("3", "0", "{}")}
 
 
 def test_an_answer_that_is_not_in_the_log_as_it_was_given_is_missing(smoke, tmp_path):

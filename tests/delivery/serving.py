@@ -64,15 +64,17 @@ def placed(folder: Path, outputs: Path) -> Source:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, source: Any, token: str | None = None, **changes: Any) -> Iterator[Running]:
-    """A service whose log lies in `folder`, with some params changed."""
+def serving(
+    folder: Path, source: Any, token: str | None = None, log_url: str | None = None, **changes: Any
+) -> Iterator[Running]:
+    """A service whose log lies in `folder` unless it is said where, with some params changed."""
     delivery = dataclasses.replace(PARAMS, **changes)
     settings = ServiceSettings(
         stage="staging",
         host="127.0.0.1",
         port=0,
         deployments=folder / "deployments",
-        log_url=f"sqlite:///{folder}/log.db",
+        log_url=log_url or f"sqlite:///{folder}/log.db",
         admin_token=token,
     )
     app = create_app(delivery, settings, source)

@@ -65,13 +65,13 @@ def compare(tmp_path, monkeypatch):
     repository = Tagged(tmp_path / "repository")
     monkeypatch.chdir(repository.path)
 
-    def judged(before, after, margin=0.0, labels=LABELS):
+    def judged(before, after, margin=0.0, labels=LABELS, significance=0.05):
         commits = repository.trained("a", before), repository.trained("b", after, labels)
         made = []
         for number, commit in enumerate(commits, start=1):
             repository.tag(f"mnist@v0.{number}.0", "ab"[number - 1])
             made.append(version(f"v0.{number}.0", commit))
-        return conditions.not_worse(made[1], made[0], margin, 0.05)
+        return conditions.not_worse(made[1], made[0], margin, significance)
 
     judged.repository = repository
     return judged
@@ -104,6 +104,14 @@ def test_a_version_that_is_worse_by_more_than_chance_may_not(compare):
     found = compare(range(5), range(20))
     assert not found.met
     assert found.text.endswith("p = 6.1e-05): worse, by more than chance and than delivery.margin (0)")
+
+
+@pytest.mark.parametrize(
+    ("lost", "significance", "met"),
+    [(5, 0.05, True), (6, 0.05, False), (6, 0.03, True)],  # p = 0.0625 and 0.03125
+)
+def test_where_chance_ends_is_what_significance_says(compare, lost, significance, met):
+    assert compare([], range(lost), significance=significance).met is met
 
 
 @pytest.mark.parametrize(("margin", "met"), [(1.5, True), (1.49, False)])

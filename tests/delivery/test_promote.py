@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -118,6 +119,17 @@ def test_all_conditions_that_are_not_met_are_said_at_once(repository, settings, 
     assert lines[3].endswith("make promote STAGE=production VERSION=v0.3.0 REASON='...'")
     assert tags(repository) == before
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("change", [{"margin": 3.0}, {"significance": 1e-10}])
+def test_how_much_worse_a_version_may_be_is_a_param(repository, settings, staging, change):
+    repository.tag("mnist#production#1", "a")
+    repository.tag("mnist#staging#2", "c")  # 30 images of 1,000 newly wrong, p = 1.9e-9
+    staging("v0.3.0")
+    with pytest.raises(PromotionError, match="worse, by more than chance"):
+        promote.promote(settings, "production", None, None)
+    promote.promote(dataclasses.replace(settings, **change), "production", None, None)
+    assert current("production") == "v0.3.0"
 
 
 def test_a_reason_overrides_and_is_kept_with_what_it_overrides(repository, settings, staging, capsys):

@@ -1,7 +1,9 @@
 """Requests of every type become images of 784 bytes, or an answer that says what is wrong with them."""
 
 import asyncio
+import errno
 import json
+import tempfile
 
 import numpy as np
 import pytest
@@ -89,6 +91,14 @@ def test_files_of_a_form_keep_their_order(reader):
     content = part() + part(other) + part() + END
     assert read(reader, content, FORM) == [PIXELS, picture(other, 10_000).tobytes(), PIXELS]
     assert read(reader, part() + END + b"after", FORM + "; charset=nonsense") == [PIXELS]
+
+
+def test_a_large_file_of_a_form_is_not_put_on_a_disk_that_may_be_read_only(reader, monkeypatch):
+    def refused(_file):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(tempfile.SpooledTemporaryFile, "rollover", refused)
+    assert read(reader, part(PICTURE + bytes(2_000_000)) + END, FORM) == [PIXELS]
 
 
 def test_a_batch_of_as_many_as_are_allowed_is_read(reader):

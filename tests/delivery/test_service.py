@@ -13,11 +13,13 @@ from fastapi import HTTPException
 from starlette.requests import Request
 
 from delivery.images import picture
-from delivery.log import LogError
+from delivery.log import LogError, PredictionLog
+from delivery.schema import SECOND, now
 from delivery.slot import Loaded, SlotError
 from delivery.smoke import Smoke
 from digits.onnx_model import OnnxModel
 from tests import synthetic
+from tests.delivery.databases import Postgresql, scored
 from tests.delivery.serving import body, placed, serving, wait_until
 from tests.delivery.test_images import png, raw_png, seven
 
@@ -263,6 +265,14 @@ def test_without_a_token_other_machines_may_not(running, address):
         asyncio.run(running.service.authorise(Request(scope), None))
 
 
+@pytest.mark.parametrize("header", ["Forwarded", "Via", "X-Forwarded-For", "X-Real-IP"])
+def test_without_a_token_nobody_behind_a_proxy_of_this_machine_may(stub, tmp_path, header):
+    stub.open.set()
+    with serving(tmp_path, stub) as running:
+        assert running.client.post("/v1/admin/reload").status_code == 200
+        assert running.client.post("/v1/admin/reload", headers={header: "127.0.0.1"}).status_code == 403
+
+
 def test_operators_see_that_it_lives_and_what_answers(running):
     assert running.client.get("/healthz").json() == {"status": "alive"}
     ready = running.client.get("/readyz")
@@ -409,6 +419,45 @@ def test_labels_that_wait_for_the_log_take_one_thread(source, tmp_path):
         assert set(answers) == {503}
         assert threads <= before + 1
         wait_until(lambda: running.client.post("/v1/feedback", json=label).status_code == 200, "the log is free")
+
+
+def test_on_postgresql_it_answers_logs_and_learns_as_on_sqlite(stub, postgresql, tmp_path):
+    stub.open.set()
+    database = Postgresql(postgresql)
+    with serving(tmp_path, stub, log_url=database.url) as running:
+        names = predicted(running, *IMAGES[:3])
+        database.disconnect()  # the server was started anew
+        names += predicted(running, IMAGES[3])
+        label = {"id": names[0], "label": 3}
+        statuses = [running.client.post("/v1/feedback", json=label | {"label": n}).status_code for n in (3, 3, 4)]
+        assert statuses == [200, 200, 409]
+        assert running.client.post("/v1/feedback", json=label | {"id": UNKNOWN}).status_code == 404
+        wait_until(lambda: metric(running, "mnist_log_bytes") >= 0, "the log has been looked after")
+        rows = running.logged(10)
+    assert (rows.ids, rows.truths.tolist()) == (names, [3, -1, -1, -1])
+    assert (rows.pixels == IMAGES[:4]).all()
+    assert database.execute("SELECT count(*) FROM predictions") == [(4,)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"),
+    [
+        ({"retention_days": 2.0}, range(1, 2)),
+        ({"retention_days": 4.0}, range(1501, 1502)),
+        ({"log_max_bytes": 1_000_000}, range(500, 1300)),
+    ],
+)
+def test_the_log_is_kept_within_the_limits_of_the_params(stub, tmp_path, monkeypatch, limit, kept):
+    log = PredictionLog(f"sqlite:///{tmp_path}/log.db", "staging")
+    with monkeypatch.context() as patch:
+        patch.setattr("delivery.log.now", lambda: now() - 3 * 86_400 * SECOND)
+        for _ in range(3):
+            log.append(scored(500))
+    log.append(scored())
+    log.close()
+    with serving(tmp_path, stub, **limit) as running:
+        wait_until(lambda: metric(running, "mnist_log_bytes") > 0, "the log has been looked after")
+        assert running.count() in kept
 
 
 def test_what_cannot_be_logged_is_not_answered(source, tmp_path, monkeypatch):

@@ -5,9 +5,10 @@ import shutil
 import numpy as np
 import pytest
 
-from delivery.slot import Loaded, Slot, SlotError, Source
+from delivery.slot import TOGETHER, Loaded, Slot, SlotError, Source
 from delivery.smoke import Smoke
 from digits.errors import PipelineError
+from digits.onnx_model import OnnxModel
 
 SMOKE = Smoke(True, 20, 19)
 
@@ -34,6 +35,15 @@ def test_what_is_in_place_is_loaded_and_tested(place):
     assert (loaded.version, loaded.commit) == ("v0.1.0", "c" * 40)
     assert loaded.smoke.passed
     assert loaded.model.probabilities(np.zeros((3, 28, 28), np.uint8)).shape == (3, 10)
+
+
+def test_a_version_is_tested_and_warmed_before_it_is_given_to_anybody(place, monkeypatch):
+    run, sizes = OnnxModel.probabilities, []
+    monkeypatch.setattr(
+        OnnxModel, "probabilities", lambda model, images: sizes.append(len(images)) or run(model, images)
+    )
+    Source(place / "current").load(0.5)
+    assert sizes == [20, TOGETHER]  # smoke set, and as many as ever share a call
 
 
 def test_a_workspace_s_model_has_no_version(finished):

@@ -1,3 +1,4 @@
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -62,6 +63,14 @@ def test_a_version_that_was_there_before_comes_back(mine):
 def test_a_version_that_exists_is_refused_in_gto_s_words(mine):
     with pytest.raises(TaggingError, match=r"`gto register` refuses: .*Version 'v0.1.0' already was registered\.$"):
         tagging.register("mnist", "v0.1.0", "why")
+
+
+def test_without_gto_on_the_path_it_is_said_how_to_put_it_there(mine, monkeypatch, tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/git").symlink_to(shutil.which("git"))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(TaggingError, match=r"gto: not found; put the environment on the path: `source"):
+        tagging.register("mnist", "v0.2.0", "why")
 
 
 def test_nobody_s_name_is_asked_for(mine, monkeypatch):

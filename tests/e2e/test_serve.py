@@ -85,15 +85,19 @@ def test_a_fresh_clone_serves_the_released_version(pulled, tmp_path):
     assert "Traceback" not in service.said
 
 
-def test_a_template_copy_says_that_nothing_was_released_and_serves_the_workspace_s_model(pulled, tmp_path):
+@pytest.mark.parametrize("history", [True, False], ids=["template copy", "archive"])
+def test_where_nothing_was_released_it_says_so_and_brings_the_workspace_s_model(pulled, tmp_path, history):
     project = pulled.clone(tmp_path / "copy")
+    if not history:
+        shutil.rmtree(project / ".git")
     provide_environment(project)
     make = ["make", "serve", "PORT=0"]
-    assert project.run(*make, fails=True).startswith(
-        "error: production: no version of mnist is released here (no tag names one; `git fetch --tags` brings those of "
-        "where this was cloned from), and there is no models/model.onnx: bring it with `make pull` or `make repro`\n"
-    )
-    shutil.copytree(pulled / "models", project / "models")
+    store = (project / ".dvcstore").rename(project / ".dvcstore-away")
+    said = project.run(*make, fails=True)
+    assert said.startswith("error: production: no version of mnist is released here (")
+    assert "), and models/model.onnx can't be brought from the DVC remote (" in said
+    assert said.splitlines()[0].endswith("or train one with `make repro`, in a clone")
+    store.rename(project / ".dvcstore")
     with started(make, project.path, project.env, tmp_path / "log") as service:
         assert predictions(service.ready())["version"] == "workspace"
         assert "serving models/model.onnx as it is, as version 'workspace'" in service.said

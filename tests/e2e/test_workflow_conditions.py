@@ -81,6 +81,25 @@ def test_where_github_names_no_base_there_is_one(server, name, event, base):
     assert f"asked for --base {base} --out report.md" in run.output
 
 
+def test_a_release_that_is_run_again_deploys_what_was_assigned_before_it_failed(env, tmp_path):
+    path = ".github/workflows/ml-pipeline.yml"
+    alone = (ROOT / path).read_text().replace("    needs: [tests, pipeline]\n", "")
+    server = Server(
+        idle(tmp_path / "project", env, {path: alone, "delivery/release.py": "", "delivery/promote.py": ""}),
+        tmp_path / "github",
+    )
+    server.project.git("switch", "--quiet", "main")
+    for number in (9, 10):  # not in the order of the alphabet
+        server.project.git("tag", "--annotate", "--message", "assigned", f"mnist#staging#{number}")
+    for attempt, dispatched in (
+        (1, []),
+        (2, [{"file": "deploy.yml", "ref": "main", "inputs": {"ref": "mnist#staging#10"}}]),
+    ):
+        run = server.push(server.commit(), job="release", attempt=attempt)
+        assert run.passed, run.output
+        assert server.dispatched() == dispatched
+
+
 # Does what it is asked for, unless the name of the failing one is its own.
 TOOL = '#!/bin/sh\necho "ran: ${0##*/} $*"\n[ "${0##*/}" != "$FAILING" ]\n'
 LINTERS = ["ruff", "ruff", "mypy", "zizmor", "actionlint", "check-jsonschema", "check-jsonschema", "hadolint"]

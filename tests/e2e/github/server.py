@@ -115,8 +115,9 @@ class Server:
         job: str | None = None,
         actor: str = "colleague",
         may_write: bool = True,
+        attempt: int = 1,
     ) -> Run:
-        """Execute a workflow of the project, or one job of it, for an event."""
+        """Execute a workflow of the project, or one job of it, for an event; from the second attempt on, again."""
         path = self.project / f".github/workflows/{workflow}.yml"
         event_path = self.folder / "event.json"
         event_path.write_text(json.dumps(event | {"repository": {"full_name": REPOSITORY}}))
@@ -126,6 +127,7 @@ class Server:
             *("--platform", "ubuntu-latest=-self-hosted", "--no-skip-checkout", "--no-cache-server"),
             *("--action-cache-path", str(self.folder / "runner")),
             *("--secret", f"GITHUB_TOKEN={'token-may-write' if may_write else 'token-read-only'}"),
+            *("--env", f"GITHUB_RUN_ATTEMPT={attempt}"),
             *(["--job", job] if job else []),
             *(part for used, stem in actions for part in ("--local-repository", f"{used}={HERE / 'actions' / stem}")),
         ]
