@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 from PIL import Image
 
 from reporting.details import percent
@@ -40,6 +41,20 @@ def test_the_summary_is_that_of_the_committed_model():
     interval = metrics["accuracy_95"]
     shown = f"{metrics['accuracy']:.2%} (95 % interval {interval['low']:.2%} to {interval['high']:.2%})"
     assert f"  test accuracy  {shown}\n  parameters     {metrics['parameters']:,}\n" in README
+
+
+def test_the_experiments_start_from_the_committed_model():
+    metrics = json.loads((ROOT / "results/evaluate/metrics.json").read_text())
+    validation = json.loads((ROOT / "results/train/metrics.json").read_text())["validation"]["accuracy"]
+    train = yaml.safe_load((ROOT / "params.yaml").read_text())["train"]
+    table, diff, compared = (
+        [line.split() for line in README.splitlines() if line.startswith(start)]
+        for start in ("  main  ", "params.yaml  train.learning_rate", "results/evaluate/metrics.json  errors")
+    )
+    figures = [validation, metrics["accuracy"], metrics["errors"], train["seed"], train["learning_rate"]]
+    assert [[float(cell) for cell in row[1:]] for row in table] == [figures], "dvc exp show"
+    assert [row[2] for row in diff] == [str(train["learning_rate"])] * 2, "dvc exp diff, dvc params diff"
+    assert [row[2] for row in compared] == [str(metrics["errors"])] * 2, "dvc exp diff, dvc metrics diff"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/results").glob("*.md")), ids=lambda path: path.stem)
