@@ -91,6 +91,7 @@ def test_training_that_is_killed_within_the_epoch_is_made_up_for(project, tmp_pa
 
 # The largest file that the stage may write, and its output that does not fit.
 FULL = {
+    "fetch": (1_000_000, "data/raw/MNIST/train-images-idx3-ubyte.gz"),
     "preprocess": (1_000_000, "data/prepared/train.npz"),
     "export": (10_000, "models/model.onnx"),
     "evaluate": (700_000, "data/traffic.npz"),
@@ -98,14 +99,17 @@ FULL = {
 
 
 @pytest.mark.parametrize("stage", FULL)
-def test_a_full_disk_is_named_and_costs_nothing(project, stage):
+def test_a_full_disk_is_named_and_costs_nothing(project, tmp_path, stage):
     size, file = FULL[stage]
     finished = project.outputs()
     project.comment(f"stages/{stage}.py")
     lock, undisturbed = (project / "dvc.lock").read_bytes(), expected_lock(project, f"stages/{stage}.py")
+    env = {"MNIST_MIRRORS": shutil.copytree(project / "data/raw/MNIST", tmp_path / "mirror").as_uri()}
+    if stage == "fetch":
+        (project / file).unlink()
 
     # A limit on the size of the stage's files stands in for the end of the disk: the same calls fail.
-    output = project.dvc("repro", fails=True, env={"PYTHONPATH": str(HOOKS), "LIMIT_FILES": str(size)})
+    output = project.dvc("repro", fails=True, env=env | {"PYTHONPATH": str(HOOKS), "LIMIT_FILES": str(size)})
 
     assert (
         f"error: {file}: File too large\n  raise the file-size limit (`ulimit -f`), then run the same command again"
@@ -116,7 +120,7 @@ def test_a_full_disk_is_named_and_costs_nothing(project, stage):
     for name, content in project.outputs().items():
         assert content in (None, finished[name])
 
-    assert project.repro() == (stage,)
+    assert project.repro(env=env) == (stage,)
     assert project.lock == undisturbed
     assert project.outputs() == finished
 

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import wait_for
+from tests.e2e.project import ROOT, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -91,3 +92,10 @@ def test_what_is_pushed_to_s3_is_verified(pulled, tmp_path, s3):
     project.dvc("push")
     project.run("python", "-m", "reporting.verify")
     assert os.listdir(project / ".dvcstore")  # noqa: PTH208
+
+    # What the README says next leaves nothing that is neither committed nor pushed.
+    (removal,) = re.findall(r"^git rm .+$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    project.sh(removal)
+    project.commit("objects are in S3")
+    assert not (project / ".dvcstore").exists()
+    project.run("python", "-m", "reporting.verify")
