@@ -18,7 +18,7 @@ from digits import drift_reference, pictures, scoring
 from digits.dataset import CLASSES, Labelled, labelled
 from digits.dataset import split as stratified
 from digits.errors import run
-from digits.onnx_model import OnnxModel
+from digits.onnx_model import OnnxModel, OnnxModelError
 from digits.params import Range, load
 from digits.storage import read_arrays, replacing, write_arrays, write_json, write_text
 
@@ -51,14 +51,28 @@ def main() -> None:
     predicted = probabilities.argmax(1)
 
     metrics = scoring.metrics(probabilities, test.labels)
-    facts = {"parameters": int(model.facts["parameters"]), "epochs": int(model.facts["epochs"])}
-    write_json(METRICS, metrics | facts | {"onnx_bytes": ONNX.stat().st_size})
+    write_json(METRICS, metrics | training_facts(model) | {"onnx_bytes": ONNX.stat().st_size})
     write_text(CONFUSION, rows(test.labels, predicted))
     with replacing(MISTAKES) as temporary:
         pictures.worst_mistakes(*test, probabilities).save(temporary, "PNG")
     write_arrays(PREDICTIONS, labels=test.labels, predicted=predicted.astype(np.uint8), probabilities=probabilities)
     derive(test, probabilities, params)
     write_json(TIMES, latency(OnnxModel(ONNX), test.images))
+
+
+def training_facts(model: OnnxModel) -> dict[str, int]:
+    """What export wrote into the file about its training.
+
+    Raises:
+        OnnxModelError: it is not there, so another program made the file.
+    """
+    try:
+        return {name: int(model.facts[name]) for name in ("parameters", "epochs")}
+    except (KeyError, ValueError) as error:
+        raise OnnxModelError(
+            f"{ONNX}: its metadata does not state parameters and epochs ({error}); restore what export made with "
+            f"`dvc checkout`, or run `dvc repro`"
+        ) from None
 
 
 def derive(test: Labelled, probabilities: np.ndarray, params: EvaluateParams) -> None:

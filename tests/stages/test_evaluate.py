@@ -2,6 +2,7 @@ import csv
 import json
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -123,4 +124,17 @@ def test_smoke_set_without_every_class_is_refused(pipeline):
     with pytest.raises(
         ParamsError, match=r"evaluate\.smoke_size: 9 is out of range; allowed: .* at least 10 and at most"
     ):
+        evaluate.main()
+
+
+@pytest.mark.parametrize("value", [None, "many"])
+def test_a_file_that_export_did_not_make_is_refused(pipeline, value):
+    model = onnx.load(evaluate.ONNX)
+    kept = [(entry.key, entry.value) for entry in model.metadata_props if entry.key != "epochs"]
+    del model.metadata_props[:]
+    for key, text in [*kept, *([("epochs", value)] if value else [])]:
+        model.metadata_props.add(key=key, value=text)
+    onnx.save(model, evaluate.ONNX)
+
+    with pytest.raises(OnnxModelError, match=r"^models/model.onnx: its metadata does not state parameters and epochs"):
         evaluate.main()
