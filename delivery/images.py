@@ -71,8 +71,8 @@ def grey(content: bytes, max_pixels: int) -> np.ndarray:
                 raise PictureSizeError(f"a picture of {width} x {height} pixels; at most {max_pixels} are allowed")
             if image.format == "PNG" and _PNG_END not in content:  # all pixels may be there, but not their checksum
                 raise PictureError("not a PNG or JPEG picture, or a damaged one (it ends too early)")
-            if image.format != "PNG" and scans(content) > _MAX_SCANS:
-                raise PictureSizeError(f"a JPEG of {scans(content)} scans; at most {_MAX_SCANS} are allowed")
+            if image.format != "PNG" and (found := scans(content)) > _MAX_SCANS:
+                raise PictureSizeError(f"a JPEG of {found} scans; at most {_MAX_SCANS} are allowed")
             image.draft("L", (_WORKING_SIDE, _WORKING_SIDE))  # JPEG can be decoded at an eighth of its size
             image.load()
             return _flattened(_upright(image))

@@ -1,5 +1,6 @@
 import pytest
 
+from delivery.log import PredictionLog
 from tests.delivery.databases import Postgresql, Sqlite
 from tests.delivery.postgresql import server
 
@@ -17,6 +18,14 @@ def database(request, tmp_path):
     if request.param == "sqlite":
         return Sqlite(tmp_path / "logs/production.db")
     return Postgresql(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
+def log(database):
+    """An empty prediction log, of each kind."""
+    opened = PredictionLog(database.url, "production")
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

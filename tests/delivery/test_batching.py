@@ -35,13 +35,6 @@ def image(digit):
     return bytes([digit]) + bytes(783)
 
 
-@pytest.fixture
-def log(database):
-    opened = PredictionLog(database.url, "production")
-    yield opened
-    opened.close()
-
-
 @contextlib.asynccontextmanager
 async def running(log, model=None, observe=lambda scored: None):
     slot = Slot()

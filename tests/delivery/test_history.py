@@ -4,18 +4,10 @@ import numpy as np
 import pytest
 
 from delivery.history import EVERYTHING, UNKNOWN, History, Window
-from delivery.log import PredictionLog
 from delivery.schema import now
 from tests.delivery.databases import scored
 
 START = 1_790_000_000_000_000
-
-
-@pytest.fixture
-def log(database):
-    opened = PredictionLog(database.url, "production")
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

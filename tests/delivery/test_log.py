@@ -17,13 +17,6 @@ ROOT = Path(__file__).parents[2]
 UNKNOWN = "0190a7c0-0000-7000-8000-000000000000"
 
 
-@pytest.fixture
-def log(database):
-    opened = PredictionLog(database.url, "production")
-    yield opened
-    opened.close()
-
-
 def rows(log):
     """All that is on record, in one part."""
     return History(log.engine).latest(1_000_000)

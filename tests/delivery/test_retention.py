@@ -16,13 +16,6 @@ PLENTY = 10**12
 
 
 @pytest.fixture
-def log(database):
-    opened = PredictionLog(database.url, "production")
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def file(sqlite):
     """A log in SQLite."""
     opened = PredictionLog(sqlite.url, "production")
