@@ -31,6 +31,17 @@ class AccuracyParams:
 
 
 @dataclasses.dataclass(frozen=True)
+class RetrainingParams:
+    """Section `monitoring.retraining`."""
+
+    labels: Count
+    harm: Share
+    pause_hours: Annotated[float, Range(at_least=0)]
+    margin: Annotated[float, Range(at_least=0, at_most=100)]  # accuracy points
+    significance: Share
+
+
+@dataclasses.dataclass(frozen=True)
 class MonitoringParams:
     """Section `monitoring`."""
 
@@ -46,6 +57,7 @@ class MonitoringParams:
     label_window: Annotated[int, Range(at_least=100, at_most=1_000_000)]
     cusum: CusumParams
     accuracy: AccuracyParams
+    retraining: RetrainingParams
     kept_windows: Annotated[int, Range(at_least=1, at_most=10_000)]
 
     def __post_init__(self) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
+from monitoring import retrain
+
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
 # "on" is a truth value in YAML 1.1, which PyYAML reads.
@@ -28,14 +30,13 @@ def using(action: str, name: str | None = None) -> list[dict[str, Any]]:
 
 
 def test_the_workflows_are_these():
-    assert set(WORKFLOWS) == {"deploy", "ml-pipeline", "post-report", "retrain-from-scratch"}, (
-        "test the new one here, too"
-    )
+    known = {"deploy", "ml-pipeline", "post-report", "retrain", "retrain-from-scratch"}
+    assert set(WORKFLOWS) == known, "test the new one here, too"
 
 
 def test_every_action_is_pinned_to_a_commit():
     """A tag can be moved to other code by whoever owns the action; Dependabot needs the version beside the commit."""
-    lines = [line.strip() for path in FILES for line in path.read_text().splitlines() if "uses:" in line]
+    lines = [line.strip() for path in FILES for line in path.read_text().splitlines() if re.search(r"\buses:", line)]
     loose = [line for line in lines if not re.fullmatch(r"(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)]
     assert lines
     assert {line.removeprefix("- ") for line in loose} == {"uses: iterative/setup-cml@v2"}
@@ -43,11 +44,12 @@ def test_every_action_is_pinned_to_a_commit():
 
 def test_an_action_that_is_not_pinned_comes_last():
     """After it, nothing is uploaded or computed any more; and CML itself is of a fixed version."""
-    assert [settings["version"] for settings in using("iterative/setup-cml")] == ["v0.20.6"] * 2
-    for job in (("ml-pipeline", "pipeline"), ("post-report", "post")):
+    assert [settings["version"] for settings in using("iterative/setup-cml")] == ["v0.20.6"] * 3
+    last = {"Comment", "Open the pull request", "Start its pipeline"}
+    for job in (("ml-pipeline", "pipeline"), ("post-report", "post"), ("retrain", "propose")):
         names = [step.get("name") or step["uses"] for step in JOBS[job]["steps"]]
         after = names[names.index("iterative/setup-cml@v2") + 1 :]
-        assert [name for name in after if name != "Comment" and not name.startswith("Fail if ")] == []
+        assert [name for name in after if name not in last and not name.startswith("Fail if ")] == []
 
 
 def test_vega_stays_away():
@@ -70,6 +72,10 @@ def test_each_job_has_the_rights_it_uses_and_no_other():
         ("ml-pipeline", "pipeline"): {"contents": "read", "pull-requests": "write"},  # the comment
         ("ml-pipeline", "release"): {"actions": "write", "contents": "write"},  # deploy.yml is started, tags are pushed
         ("post-report", "post"): {"actions": "read", "pull-requests": "write"},  # the artifact, the comment
+        ("retrain", "challenge"): {"contents": "read"},
+        # The branch is pushed, the pull request opened, ml-pipeline.yml started.
+        ("retrain", "propose"): {"actions": "write", "contents": "write", "pull-requests": "write"},
+        ("retrain", "tell"): {"statuses": "write"},
         ("retrain-from-scratch", "retrain"): {"contents": "read"},
     }
 
@@ -78,6 +84,7 @@ def test_the_token_is_handed_to_those_steps_alone_that_ask_github_something():
     """A step of the pull request's own code must not see it: that code is what is being reviewed."""
     named = [(place, step.get("name")) for place, step in STEPS if "github.token" in str(step)]
     assert named == [
+        ("ml-pipeline/pipeline", "Find the pull request of a branch that this was started for by name"),
         ("ml-pipeline/pipeline", "Comment"),
         ("ml-pipeline/release", "Release"),
         ("ml-pipeline/release", "Assign to staging"),
@@ -85,13 +92,16 @@ def test_the_token_is_handed_to_those_steps_alone_that_ask_github_something():
         ("post-report/post", "Download the report, if there is one"),
         ("post-report/post", "Find the open pull request that has this commit as its head"),
         ("post-report/post", "Comment"),
+        ("retrain/propose", "Open the pull request"),
+        ("retrain/propose", "Start its pipeline"),
+        ("retrain/tell", "Set the status"),
     ]
     assert [path.stem for path in FILES if "secrets." in path.read_text()] == []
 
 
 def test_no_checkout_leaves_the_token_behind():
     """By default it stays in .git/config, where every later step can read it."""
-    assert len(using("actions/checkout")) == 7
+    assert len(using("actions/checkout")) == 9
     assert {settings["persist-credentials"] for settings in using("actions/checkout")} == {False}
 
 
@@ -110,15 +120,43 @@ def test_pull_requests_and_what_was_merged_are_run():
 
 
 def test_once_a_week_everything_is_trained_anew():
-    """At no full hour: then GitHub has so much to start that it starts some of it late, or not at all."""
     on = WORKFLOWS["retrain-from-scratch"]["on"]
     assert set(on) == {"schedule", "workflow_dispatch"}
-    (schedule,) = on["schedule"]
-    minute, hour, day, month, weekday = schedule["cron"].split()
-    assert 0 < int(minute) < 60
-    assert 0 <= int(hour) < 24
+    day, month, weekday = scheduled(on)
     assert (day, month) == ("*", "*")
     assert 0 <= int(weekday) < 7
+
+
+def scheduled(on: dict[str, Any]) -> list[str]:
+    """On which days. At no full hour: then GitHub has so much to start that it starts some late, or not at all."""
+    (schedule,) = on["schedule"]
+    minute, hour, *days = schedule["cron"].split()
+    assert 0 < int(minute) < 60
+    assert 0 <= int(hour) < 24
+    return days
+
+
+def test_an_alert_a_month_gone_by_or_a_person_has_production_data_trained_on():
+    on = WORKFLOWS["retrain"]["on"]
+    assert set(on) == {"repository_dispatch", "schedule", "workflow_dispatch"}
+    assert on["repository_dispatch"]["types"] == [retrain.EVENT]
+    assert set(on["workflow_dispatch"]["inputs"]) == {"branch", "reason"}
+    day, month, weekday = scheduled(on)
+    assert (month, weekday) == ("*", "*")
+    assert 1 <= int(day) <= 28
+    assert f"context={retrain.CONTEXT} " in str(JOBS["retrain", "tell"]["steps"])
+
+
+def test_what_trains_on_production_data_may_not_write_and_what_may_write_runs_no_code_of_ours():
+    """The data is anybody's. Of the run that it went through, the job that pushes takes over results by their paths."""
+    challenge, propose, tell = (JOBS["retrain", name]["steps"] for name in ("challenge", "propose", "tell"))
+    assert "github.token" not in str(challenge)
+    assert "make setup" in str(challenge)
+    scripts = "\n".join(step.get("run", "") for step in propose + tell)
+    assert re.findall(r"^ *(?:make|python|dvc)\b.*", scripts, re.MULTILINE) == []
+    (take,) = [step["run"] for step in propose if "git apply" in step.get("run", "")]
+    included = set(re.findall(r"--include='?([^' ]+)", take))
+    assert included == {"dvc.lock", "data/production.dvc", "results/*", ".dvcstore/files/md5/*"}
 
 
 @pytest.mark.parametrize("name", sorted({*WORKFLOWS} - {"deploy"}))
@@ -126,7 +164,9 @@ def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
     """Of the same branch, and of the same fork: otherwise one pull request would end another's run."""
     concurrency = WORKFLOWS[name]["concurrency"]
     # On main, a run that releases comes to its end, and the newest of those that wait is next; so does a deployment.
-    ends: Any = {"ml-pipeline": "${{ github.ref != 'refs/heads/main' }}", "deploy": False}.get(name, True)
+    # A retraining that was begun comes to its end, too, for its alert does not ask again.
+    kept = {"ml-pipeline": "${{ github.ref != 'refs/heads/main' }}", "deploy": False, "retrain": False}
+    ends: Any = kept.get(name, True)
     assert concurrency["cancel-in-progress"] == ends
     of = {
         "deploy": ["github.workflow", "inputs.ref || github.ref_name"],
@@ -136,6 +176,7 @@ def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
             "github.event.workflow_run.head_repository.full_name",
             "github.event.workflow_run.head_branch",
         ],
+        "retrain": ["github.workflow"],
         "retrain-from-scratch": ["github.workflow"],
     }
     assert re.findall(r"\$\{\{ (.+?) \}\}", concurrency["group"]) == of[name]
@@ -153,11 +194,13 @@ def test_pip_s_downloads_are_kept_as_long_as_the_lock_is_the_same():
 
 
 def test_what_may_push_runs_for_main_alone_after_all_else_and_without_what_other_runs_left():
-    (job,) = [name for (_, name), content in JOBS.items() if content["permissions"].get("contents") == "write"]
-    content = JOBS["ml-pipeline", job]
+    pushing = [name for name, content in JOBS.items() if content["permissions"].get("contents") == "write"]
+    assert pushing == [("ml-pipeline", "release"), ("retrain", "propose")]
+    steps = [step for name in [*pushing, ("retrain", "challenge")] for step in JOBS[name]["steps"]]
+    assert [step for step in steps if "cache" in str(step.get("with", {})) + step.get("uses", "")] == []
+    content = JOBS["ml-pipeline", "release"]
     assert content["if"] == "github.event_name == 'push' && github.ref == 'refs/heads/main'"
-    assert set(content["needs"]) == {name for file, name in JOBS if file == "ml-pipeline"} - {job}
-    assert [step for step in content["steps"] if "cache" in str(step.get("with", {})) + step.get("uses", "")] == []
+    assert set(content["needs"]) == {name for file, name in JOBS if file == "ml-pipeline"} - {"release"}
 
 
 def test_dvc_s_cache_is_kept_by_its_lock_and_started_from_an_older_one():
@@ -173,7 +216,9 @@ def test_dvc_s_cache_is_kept_by_its_lock_and_started_from_an_older_one():
 def test_nothing_of_a_cache_is_in_a_retraining():
     """It asks whether the committed result can be had from nothing."""
     assert using("actions/cache", "retrain-from-scratch/") == []
-    assert [step for place, step in STEPS if place.startswith("retrain") and "dvc pull" in step.get("run", "")] == []
+    assert [
+        step for place, step in STEPS if place.startswith("retrain-from") and "dvc pull" in step.get("run", "")
+    ] == []
 
 
 @pytest.mark.parametrize("place", JOBS, ids="/".join)
@@ -212,8 +257,9 @@ def test_who_set_off_the_run_decides_whether_it_may_comment():
 def test_a_run_comments_or_leaves_its_report_but_never_both():
     steps = {step.get("name"): step for step in JOBS["ml-pipeline", "pipeline"]["steps"]}
     comment, leave = steps["Comment"], steps["Upload the report, for post-report.yml"]
-    assert leave["if"] == comment["if"].replace("'false'", "'true'") != comment["if"]
-    (download,) = using("actions/download-artifact")
+    assert leave["if"] == "github.event_name == 'pull_request' && env.READ_ONLY == 'true'"
+    assert comment["if"].startswith("env.READ_ONLY == 'false' && (github.event_name == 'pull_request' || ")
+    (download,) = using("actions/download-artifact", "post-report/")
     assert leave["with"]["name"] == download["pattern"]
 
 

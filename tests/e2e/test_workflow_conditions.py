@@ -1,5 +1,7 @@
 """What the workflows decide by themselves, executed on a project in which every step is there and does nothing."""
 
+import json
+
 import pytest
 
 from tests.e2e.github.idle import WORDS, idle
@@ -71,14 +73,30 @@ def test_a_push_is_compared_with_what_was_there_before_and_reported_without_a_co
     ("name", "event", "base"),
     [
         ("push", {"before": "0" * 40}, "HEAD"),  # a first push has nothing before it
-        ("workflow_dispatch", {}, "HEAD^"),
+        ("workflow_dispatch", {"ref": "refs/heads/change"}, "HEAD^"),
     ],
 )
 def test_where_github_names_no_base_there_is_one(server, name, event, base):
-    run = server.run("ml-pipeline", name, event, job="pipeline")
+    run = server.run("ml-pipeline", name, event, job="pipeline", env={"STAND_IN_PULLS": "[]"})
 
     assert run.passed, run.output
     assert f"asked for --base {base} --out report.md" in run.output
+
+
+@pytest.mark.parametrize(("newest", "commented"), [(True, ["12-ml-pipeline"]), (False, [])])
+def test_a_run_that_was_started_for_a_branch_comments_on_its_pull_request(server, newest, commented):
+    """A pull request that a workflow has opened starts no run by itself."""
+    head = {"label": f"{REPOSITORY.partition('/')[0]}:change", "sha": server.commit() if newest else "0" * 40}
+    pulls = [{"number": 11, "state": "closed", "head": head}, {"number": 12, "state": "open", "head": head}]
+    event = {"ref": "refs/heads/change"}
+    run = server.run(
+        "ml-pipeline", "workflow_dispatch", event, job="pipeline", env={"STAND_IN_PULLS": json.dumps(pulls)}
+    )
+
+    assert run.passed, run.output
+    assert ("Comment" in run.steps) == newest
+    assert list(server.comments()) == commented
+    assert not server.artifact("report").exists()
 
 
 def test_a_release_that_is_run_again_deploys_what_was_assigned_before_it_failed(env, tmp_path):

@@ -83,7 +83,18 @@ class Server:
 
     def dispatched(self) -> list[dict[str, Any]]:
         """Workflows that were started by name, with what they were given."""
-        path = self.record / "dispatched.jsonl"
+        return self._noted("dispatched")
+
+    def pulls(self) -> list[dict[str, Any]]:
+        """Pull requests that a workflow has opened."""
+        return self._noted("pulls")
+
+    def statuses(self) -> list[dict[str, Any]]:
+        """Statuses that workflows have given to commits."""
+        return self._noted("statuses")
+
+    def _noted(self, name: str) -> list[dict[str, Any]]:
+        path = self.record / f"{name}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def completed(self, source: str = FORK, actor: str = "somebody", newest: str | None = None) -> Run:

@@ -1,0 +1,200 @@
+"""Start a retraining if one is due: `make retrain STAGE=production`, `make retrain STAGE=production DISPATCH=1`.
+
+python -m monitoring.retrain --stage production [--dispatch] [--force REASON] [--every SECONDS]
+
+Reads what the monitor knows (logs/<stage>-monitoring.json) and says what is due and why, or why not: see
+monitoring/due.py. With --dispatch, it exports the labelled data to a branch and starts .github/workflows/retrain.yml
+with it, through `gh`. What was started is kept in logs/<stage>-retraining.json, so the same alert starts nothing a
+second time; what came of it is asked of GitHub, and said here.
+"""
+
+import argparse
+import dataclasses
+import json
+import subprocess
+from pathlib import Path
+from time import sleep
+
+import numpy as np
+
+from delivery.history import History, Window
+from delivery.printable import one_line
+from delivery.schema import connect, now
+from delivery.settings import DeliveryParams, ServiceSettings
+from digits.errors import PipelineError, run
+from digits.params import load
+from monitoring import dispatches, state
+from monitoring.alerts import Alert
+from monitoring.dispatches import Dispatch, Dispatches
+from monitoring.due import Decision, Key, due
+from monitoring.performance import accuracy
+from monitoring.result import Result
+from monitoring.settings import MonitoringParams
+
+LOGS = Path("logs")
+EVENT, CONTEXT = "retrain", "retraining"  # as .github/workflows/retrain.yml calls them
+
+
+class RetrainError(PipelineError):
+    """A retraining could not be started."""
+
+
+def main() -> None:
+    """Decide once, or again and again."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stage", required=True, help="one of params.yaml's delivery.stages")
+    parser.add_argument("--dispatch", action="store_true", help="start what is due; default: only say it")
+    parser.add_argument("--force", metavar="REASON", help="start one whatever the alerts say")
+    parser.add_argument("--every", type=float, metavar="SECONDS", help="look again; default: look once")
+    arguments = parser.parse_args()
+    if arguments.force is not None and not one_line(arguments.force):
+        parser.error("--force: say why, for whoever reads the pull request later")
+    if arguments.force is not None and arguments.every is not None:
+        parser.error("--force: once is enough; leave out --every")
+    params, stage = load(MonitoringParams, "monitoring"), arguments.stage
+    settings = ServiceSettings.from_environment(stage, load(DeliveryParams, "delivery"))
+    path, engine = LOGS / f"{stage}-retraining.json", connect(settings.log_url)
+    try:
+        while True:
+            try:
+                with dispatches.alone(path):
+                    look(History(engine), stage, params, path, send=arguments.dispatch, force=arguments.force)
+            except PipelineError as error:
+                if arguments.every is None:
+                    raise
+                print(f"error: {error}", flush=True)  # of a host that is away for a while: the next look tries again
+            if arguments.every is None:
+                return
+            sleep(arguments.every)
+    except KeyboardInterrupt:
+        print("stopped")
+    finally:
+        engine.dispose()
+
+
+def look(
+    history: History, stage: str, params: MonitoringParams, path: Path, *, send: bool, force: str | None = None
+) -> None:
+    """Ask what came of what was started, decide, say so, and start what is due.
+
+    Args:
+        history: of the stage's log.
+        stage: whose alerts.
+        params: section `monitoring`.
+        path: of the file that keeps what was started.
+        send: start it.
+        force: why to start one whatever the alerts say.
+
+    Raises:
+        PipelineError: it could not be started. The next look tries again.
+    """
+    known = dispatches.read(path)
+    for dispatch in known.dispatches:
+        if send and dispatch.sent and not dispatch.over:
+            known = known.with_(asked(dispatch))
+            dispatches.write(path, known)
+    alerts = state.read(LOGS / f"{stage}-monitoring.json").alerts.alerts
+
+    def harm(alert: Alert) -> Result | None:
+        return since(history, stage, alert, params.accuracy.at_least)
+
+    decision = due(alerts, harm, params.retraining, answered=known.answered, last=known.last, now=now())
+    for line in said(decision, alerts, known):
+        print(one_line(line), flush=True)
+    if force is None and not decision.due:
+        print(f"no retraining: {decision.waits or 'no alert asks for one'}", flush=True)
+        return
+    reason = one_line(force if force is not None else decision.reason, 500)
+    print(f"retraining is due: {reason}", flush=True)
+    if send:
+        print(begin(known, path, decision, reason, stage), flush=True)
+
+
+def since(history: History, stage: str, alert: Alert, at_least: float) -> Result | None:
+    """Judge the labelled predictions that an alert's version made since the alert; None without any."""
+    truths, labels = list[np.ndarray](), list[np.ndarray]()
+    for rows in history.labelled(Window(since=alert.since, version=alert.version, stage=stage)):
+        later = rows.times > alert.since  # the label came since then, but the prediction may be older
+        truths.append(rows.truths[later])
+        labels.append(rows.labels[later])
+    if not sum(map(len, truths)):
+        return None
+    truth = np.concatenate(truths)
+    return accuracy(truth, truth != np.concatenate(labels), at_least)
+
+
+def said(decision: Decision, alerts: tuple[Alert, ...], known: Dispatches) -> list[str]:
+    """What to say of each alert: what was found and, where a retraining was started, what came of that."""
+    lines = list(decision.found)
+    for alert in alerts:
+        if alert.firing and (dispatch := known.of(Key.of(alert))):
+            lines.append(f"alert {alert.number}: {dispatch}")
+    return lines
+
+
+def begin(known: Dispatches, path: Path, decision: Decision, reason: str, stage: str) -> Dispatch:
+    """Export the labelled data, start the workflow with it, and remember both.
+
+    Raises:
+        PipelineError: one of them failed. A branch that was pushed is used by the next try.
+    """
+    keys = tuple(map(Key.of, decision.alerts))
+    dispatch = known.waiting
+    if dispatch is None:
+        branch, commit = export(stage)
+        dispatch = Dispatch(keys, reason, now(), branch, commit)
+        known = known.with_(dispatch)
+        dispatches.write(path, known)  # before the workflow is started: what is pushed need not be pushed again
+    numbers = " ".join(str(key.number) for key in keys)
+    payload = {"branch": dispatch.branch, "reason": reason, "alert": numbers}
+    body = json.dumps({"event_type": EVENT, "client_payload": payload})
+    gh("--method", "POST", "repos/{owner}/{repo}/dispatches", "--input", "-", given=body)
+    sent = dataclasses.replace(dispatch, alerts=keys, reason=reason, sent=True)
+    dispatches.write(path, known.with_(sent))
+    return sent
+
+
+def export(stage: str) -> tuple[str, str]:
+    """Push the labelled data of a stage: its branch, and that branch's commit."""
+    raise NotImplementedError
+
+
+def asked(dispatch: Dispatch) -> Dispatch:
+    """What came of a retraining, as the workflow has told it in a status of the branch's commit.
+
+    What cannot be asked now is asked by the next look.
+    """
+    try:
+        found = json.loads(gh(f"repos/{{owner}}/{{repo}}/commits/{dispatch.commit}/statuses") or "[]")
+    except (RetrainError, ValueError) as error:
+        print(one_line(f"what came of {dispatch.branch} is not known: {error}"))
+        return dispatch
+    newest = next((one for one in found if isinstance(one, dict) and one.get("context") == CONTEXT), None)
+    if newest is None:
+        return dispatch
+    words = one_line(f"{newest.get('description') or ''} {newest.get('target_url') or ''}", 400)
+    return dataclasses.replace(dispatch, outcome=one_line(str(newest.get("state")), 20), text=words)
+
+
+def gh(*arguments: str, given: str = "") -> str:
+    """What GitHub's API answers.
+
+    Raises:
+        RetrainError: it refuses, or can't be reached.
+    """
+    by_hand = "start it by hand: `gh workflow run retrain.yml -f branch=... -f reason=...`, or on GitHub's page Actions"
+    try:
+        answer = subprocess.run(
+            ["gh", "api", *arguments], input=given, capture_output=True, text=True, timeout=120, check=False
+        )
+    except FileNotFoundError:
+        raise RetrainError(f"gh: not found; install GitHub's command line and `gh auth login`, or {by_hand}") from None
+    except subprocess.TimeoutExpired:
+        raise RetrainError("`gh api` has not answered for 120 seconds; try again") from None
+    if answer.returncode:
+        raise RetrainError(f"`gh api` failed: {(answer.stderr or answer.stdout).strip()}; {by_hand}")
+    return answer.stdout
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,68 @@
+import dataclasses
+import json
+
+import pytest
+
+from monitoring import dispatches
+from monitoring.dispatches import KEPT, Dispatch, Dispatches, DispatchesError
+from monitoring.due import Key
+
+KEY = Key(3, 1_800_000_000_000_000, "accuracy", "v0.1.0")
+ONE = Dispatch((KEY,), "alert 3", 5, "feedback/1", "c" * 40, sent=True)
+
+
+def test_what_is_written_is_read(tmp_path):
+    path = tmp_path / "logs/production-retraining.json"
+    assert dispatches.read(path) == Dispatches()
+    known = Dispatches().with_(ONE).with_(dataclasses.replace(ONE, branch="feedback/2", time=6, sent=False))
+    dispatches.write(path, known)
+    assert dispatches.read(path) == known
+    assert (known.answered, known.last) == ({KEY}, 5)
+    assert known.waiting is not None
+    assert known.waiting.branch == "feedback/2"
+
+
+def test_what_could_not_be_started_answers_no_alert():
+    assert Dispatches().with_(dataclasses.replace(ONE, sent=False)).answered == set()
+
+
+def test_another_of_the_same_branch_takes_its_place_and_only_the_newest_are_kept():
+    known = Dispatches().with_(ONE).with_(dataclasses.replace(ONE, outcome="failure", text="worse"))
+    assert [str(one) for one in known.dispatches] == ["retraining with feedback/1: not proposed, worse"]
+    for time in range(KEPT + 5):
+        known = known.with_(dataclasses.replace(ONE, branch=f"feedback/{time}", time=time + 10))
+    assert len(known.dispatches) == KEPT
+    assert known.dispatches[-1].branch == f"feedback/{KEPT + 4}"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "said"), [("", "started"), ("pending", "under way"), ("success", "proposed"), ("error", "failed")]
+)
+def test_each_outcome_has_its_words(outcome, said):
+    assert str(dataclasses.replace(ONE, outcome=outcome)) == f"retraining with feedback/1: {said}"
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"form": 2, "dispatches": []}', '{"dispatches": [{"alerts": [[3]]}]}'])
+def test_another_file_is_refused(tmp_path, content):
+    path = tmp_path / "file.json"
+    path.write_text(content)
+    with pytest.raises(DispatchesError, match=r"file\.json: not the list of retrainings .*remove it"):
+        dispatches.read(path)
+
+
+def test_the_file_can_be_read_by_people(tmp_path):
+    dispatches.write(tmp_path / "file.json", Dispatches().with_(ONE))
+    (one,) = json.loads((tmp_path / "file.json").read_text())["dispatches"]
+    assert one["alerts"] == [list(KEY)]
+
+
+def test_two_processes_do_not_decide_at_the_same_time(tmp_path):
+    path = tmp_path / "logs/production-retraining.json"
+    with (
+        dispatches.alone(path),
+        pytest.raises(DispatchesError, match="another process decides"),
+        dispatches.alone(path),
+    ):
+        raise AssertionError("both")
+    with dispatches.alone(path):
+        pass

@@ -1,0 +1,106 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from delivery.schema import SECOND
+from digits.params import load
+from monitoring.alerts import Alert
+from monitoring.due import Key, due
+from monitoring.performance import accuracy
+from monitoring.result import Detector, Result
+from monitoring.settings import MonitoringParams
+
+PARAMS = load(MonitoringParams, "monitoring", Path(__file__).parents[2] / "params.yaml")
+HOUR = 3600 * SECOND
+NOW = 1_800_000_000 * SECOND
+BY_LABELS = [Detector.CONCEPT_DRIFT, Detector.ACCURACY]
+BY_INPUTS = [Detector.DATA_DRIFT, Detector.LABEL_SHIFT]
+
+
+def alert(detector: Detector, number: int = 1, **fields) -> Alert:
+    result = Result(detector, "test", 9.0, 1e-6, 100, 0.5, "effect")
+    return Alert(number, detector, "v1", NOW - HOUR, NOW - HOUR, result, **fields)
+
+
+def sample(labels: int, errors: int) -> Result | None:
+    """What so many labels, of which some show an error, say of the accuracy that is asked for."""
+    return accuracy(np.zeros(labels, int), np.arange(labels) < errors, PARAMS.accuracy.at_least) if labels else None
+
+
+def decide(*alerts: Alert, harm: Result | None = None, answered=(), last: int | None = None):
+    return due(alerts, lambda _: harm, PARAMS.retraining, answered=answered, last=last, now=NOW)
+
+
+@pytest.mark.parametrize("detector", BY_LABELS)
+def test_what_labels_say_is_due_at_once(detector):
+    decision = decide(alert(detector))
+    assert decision.due
+    assert decision.reason.startswith(f"alert 1, {detector} of v1: test 9, ")
+
+
+@pytest.mark.parametrize("detector", BY_INPUTS)
+@pytest.mark.parametrize(
+    ("labels", "errors", "is_due", "said"),
+    [
+        (0, 0, False, "input drift alone; 0 labels since then, at least 50 are needed"),
+        (49, 49, False, "input drift alone; 49 labels since then"),
+        (50, 5, False, "does no harm that could be shown: 50 labels since then, accuracy 90.0 %, p = 0.017"),
+        (50, 6, True, "input drift that does harm: 50 labels since then, accuracy 88.0 %, p = 0.0037"),
+        (10_000, 300, False, "does no harm"),  # the accuracy that is asked for
+        (10_000, 0, False, "does no harm"),
+    ],
+)
+def test_input_drift_is_due_only_once_labels_show_harm(detector, labels, errors, is_due, said):
+    decision = decide(alert(detector), harm=sample(labels, errors))
+    assert decision.due == is_due
+    (line,) = decision.found
+    assert said in line
+
+
+def test_nothing_is_due_without_an_alert_or_after_it():
+    assert not decide().due
+    assert not decide(alert(Detector.ACCURACY, resolved=NOW, why="back to normal")).due
+
+
+def test_the_same_alert_asks_once():
+    one = alert(Detector.ACCURACY)
+    decision = decide(one, answered={Key.of(one)})
+    assert not decision.due
+    assert decision.found[0].endswith("a retraining was started for it")
+
+
+@pytest.mark.parametrize(
+    "change", [{"number": 2}, {"since": NOW}, {"version": "v2"}, {"detector": Detector.CONCEPT_DRIFT}]
+)
+def test_another_alert_asks_again(change):
+    """Also one of the same number: numbers begin anew when monitoring's state is removed."""
+    one = alert(Detector.ACCURACY)
+    assert decide(dataclasses.replace(one, **change), answered={Key.of(one)}).due
+
+
+def test_soon_after_a_retraining_the_next_waits():
+    one = alert(Detector.ACCURACY)
+    hours = PARAMS.retraining.pause_hours
+    soon = decide(one, last=NOW - HOUR)
+    assert not soon.due
+    assert soon.waits == "a retraining was started less than 24 hours ago; 23.0 are left"
+    assert decide(one, last=NOW - round(hours * HOUR)).due
+    assert decide(one, last=NOW + HOUR).due  # the clock was set back: nobody knows how long to wait
+
+
+def test_one_retraining_answers_all_that_ask_and_the_labels_are_its_reason():
+    drift, wrong, alone = alert(Detector.DATA_DRIFT), alert(Detector.ACCURACY, 3), alert(Detector.LABEL_SHIFT, 2)
+    harm = {1: sample(100, 20), 2: sample(10, 0)}
+    decision = due(
+        [drift, alone, wrong],
+        lambda one: harm[one.number],
+        PARAMS.retraining,
+        answered=set(),
+        last=None,
+        now=NOW,
+    )
+    assert [one.number for one in decision.alerts] == [3, 1]
+    assert decision.reason.startswith("alert 3, accuracy of v1")
+    assert len(decision.found) == 3
