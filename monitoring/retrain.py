@@ -17,13 +17,14 @@ from time import sleep
 
 import numpy as np
 
+from delivery import git
 from delivery.history import History, Window
 from delivery.printable import one_line
 from delivery.schema import connect, now
 from delivery.settings import DeliveryParams, ServiceSettings
 from digits.errors import PipelineError, run
 from digits.params import load
-from monitoring import dispatches, state
+from monitoring import dispatches, feedback, feedback_branch, state
 from monitoring.alerts import Alert
 from monitoring.dispatches import Dispatch, Dispatches
 from monitoring.due import Decision, Key, due
@@ -155,8 +156,18 @@ def begin(known: Dispatches, path: Path, decision: Decision, reason: str, stage:
 
 
 def export(stage: str) -> tuple[str, str]:
-    """Push the labelled data of a stage: its branch, and that branch's commit."""
-    raise NotImplementedError
+    """Push the labelled data of a stage: its branch, and that branch's commit.
+
+    Raises:
+        PipelineError: there is nothing new to train on, or it can't be shared.
+    """
+    made = feedback.from_log(stage, None)
+    print(made, flush=True)
+    branch = feedback.share(made)
+    if branch is None:
+        raise RetrainError("there is nothing new to train on; once more labels have come, the next look tries again")
+    commit, _, _ = git.git(".", "ls-remote", feedback_branch.REMOTE, f"refs/heads/{branch}").partition("\t")
+    return branch, commit
 
 
 def asked(dispatch: Dispatch) -> Dispatch:

@@ -153,7 +153,7 @@ def test_what_trains_on_production_data_may_not_write_and_what_may_write_runs_no
     assert "github.token" not in str(challenge)
     assert "make setup" in str(challenge)
     scripts = "\n".join(step.get("run", "") for step in propose + tell)
-    assert re.findall(r"^ *(?:make|python|dvc)\b.*", scripts, re.MULTILINE) == []
+    assert re.findall(r"^ *(?:make|python|dvc) .*", scripts, re.MULTILINE) == []
     (take,) = [step["run"] for step in propose if "git apply" in step.get("run", "")]
     included = set(re.findall(r"--include='?([^' ]+)", take))
     assert included == {"dvc.lock", "data/production.dvc", "results/*", ".dvcstore/files/md5/*"}

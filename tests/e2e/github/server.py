@@ -93,6 +93,10 @@ class Server:
         """Statuses that workflows have given to commits."""
         return self._noted("statuses")
 
+    def sent(self) -> list[dict[str, Any]]:
+        """Events that were sent to the repository from elsewhere."""
+        return self._noted("sent")
+
     def _noted(self, name: str) -> list[dict[str, Any]]:
         path = self.record / f"{name}.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
