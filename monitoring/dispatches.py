@@ -83,6 +83,11 @@ class Dispatches:
 _FILE = pydantic.TypeAdapter(Dispatches)
 
 
+def path(stage: str) -> Path:
+    """Where they are kept, for a stage."""
+    return Path("logs") / f"{stage}-retraining.json"
+
+
 def write(path: Path, dispatches: Dispatches) -> None:
     """Replace the file."""
     write_text(path, _FILE.dump_json(dispatches, indent=2).decode())

@@ -32,7 +32,6 @@ from monitoring.performance import accuracy
 from monitoring.result import Result
 from monitoring.settings import MonitoringParams
 
-LOGS = Path("logs")
 EVENT, CONTEXT = "retrain", "retraining"  # as .github/workflows/retrain.yml calls them
 
 
@@ -54,7 +53,7 @@ def main() -> None:
         parser.error("--force: once is enough; leave out --every")
     params, stage = load(MonitoringParams, "monitoring"), arguments.stage
     settings = ServiceSettings.from_environment(stage, load(DeliveryParams, "delivery"))
-    path, engine = LOGS / f"{stage}-retraining.json", connect(settings.log_url)
+    path, engine = dispatches.path(stage), connect(settings.log_url)
     try:
         while True:
             try:
@@ -94,7 +93,7 @@ def look(
         if send and dispatch.sent and not dispatch.over:
             known = known.with_(asked(dispatch))
             dispatches.write(path, known)
-    alerts = state.read(LOGS / f"{stage}-monitoring.json").alerts.alerts
+    alerts = state.read(state.path(stage)).alerts.alerts
 
     def harm(alert: Alert) -> Result | None:
         return since(history, stage, alert, params.accuracy.at_least)
