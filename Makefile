@@ -8,7 +8,7 @@ BASE ?= origin/main
 # A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
-unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT
+unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY
 define newline
 
 
@@ -16,6 +16,7 @@ endef
 quoted = '$(subst $(newline), ,$(subst ','\'',$(value $(1))))'
 # An option, if the variable was given to make itself: what happens to be in the environment must not deploy anything.
 option = $(if $(filter command,$(origin $(2))),--$(1)=$(call quoted,$(2)))
+dispatch = $(if $(filter command,$(origin DISPATCH)),$(if $(filter-out 0 no,$(value DISPATCH)),--dispatch))
 push = $(if $(filter command,$(origin PUSH)),$(if $(filter-out 0 no,$(value PUSH)),--push))
 # A file's tests stay in one process, since they share what was costly to prepare.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
@@ -24,7 +25,7 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
+.PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve retrain \
   image check-image plots lock clean
 
 help: ## list the targets
@@ -81,6 +82,9 @@ deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging 
 
 serve: $(VENV)/installed-serve ## answer requests with what STAGE=production has, or the workspace's model: [PORT=8000]
 	@exec python -m monitoring.serve $(call option,stage,STAGE) $(call option,port,PORT)
+
+retrain: $(VENV)/installed-serve ## is a retraining due for STAGE=production? [DISPATCH=1] starts it [REASON='...' anyway] [EVERY=60]
+	@python -m monitoring.retrain $(call option,stage,STAGE) $(dispatch) $(call option,force,REASON) $(call option,every,EVERY)
 
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .
