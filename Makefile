@@ -33,7 +33,7 @@ help: ## list the targets
 
 setup: $(VENV)/installed ## create .venv and install what the pipeline needs
 
-repro: $(VENV)/installed | data/raw ## rebuild what changed, down to the checked model
+repro: $(VENV)/installed | data/raw data/production ## rebuild what changed, down to the checked model
 	@mkdir -p timings && touch timings/started
 	@dvc repro || { status=$$?; test ! results/check/verdict.json -nt timings/started || python -m reporting.summary; \
 	  exit $$status; }
@@ -131,3 +131,8 @@ $(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/pack
 
 data/raw: | $(VENV)/installed
 	dvc pull data/raw || echo 'Not to be had from the DVC remote: fetch will download it.'
+
+# Also where another version has come by Git: `dvc repro` would take what lies here for the newer one.
+data/production: data/production.dvc | $(VENV)/installed
+	dvc pull data/production
+	@touch $@

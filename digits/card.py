@@ -35,7 +35,17 @@ def render(
     parts = "\n".join(
         f"| {part} | {statistics[part]['images']:,} | {statistics[part]['pixel_mean']:.2f} | "
         f"{statistics[part]['pixel_std']:.2f} |"
-        for part in ("train", "validation", "test")
+        for part in ("train", "validation", "test", "production")
+        if part in statistics
+    )
+    production = (
+        f"""
+
+Production images are what a running service was asked and was told the true label of; each counts
+{statistics["production"]["repeat"]} time(s) beside the training images. The network's normalisation is by the part
+`train` alone."""
+        if "production" in statistics
+        else ""
     )
     return f"""\
 # Model card: {statistics["dataset"]} classifier
@@ -82,7 +92,7 @@ data lower the accuracy without lowering the confidence as much.
 {parts}
 
 Validation images are held out of the training archive, stratified by class. The test images are read by the evaluation
-alone.
+alone.{production}
 
 ## Params
 

@@ -25,10 +25,14 @@ class DataParams:
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessParams:
-    """Section `preprocess`: how many training images are held out for validation, and the seed that draws them."""
+    """Section `preprocess`: how many training images are held out for validation, and the seed that draws them.
+
+    `production_repeat` is how often each production image counts beside the training images; 0 leaves them out.
+    """
 
     validation_size: Annotated[int, Range(at_least=CLASSES, at_most=30_000)]
     seed: Annotated[int, Range(at_least=0, below=2**32)]
+    production_repeat: Annotated[int, Range(at_least=0, at_most=100)]
 
 
 class Labelled(NamedTuple):

@@ -103,7 +103,8 @@ def adopt(branch: str) -> str:
     pointer = parse(content, branch)
     bring(commit, pointer, branch)
     before = POINTER.read_bytes()
-    write_text(POINTER, str(pointer))
+    comments = [line for line in before.decode().splitlines(keepends=True) if line.startswith("#")]
+    write_text(POINTER, f"{''.join(comments)}{pointer}")
     try:
         fetch()
         members((_CACHE / pointer.md5[:2] / f"{pointer.md5[2:]}.dir").read_bytes(), branch)

@@ -21,6 +21,7 @@ from reporting.repro import CHECK
 
 CACHE = Path(".dvc/cache/files/md5")
 EMBEDDED = lockfile.STORE / "files/md5"
+PRODUCTION = Path("data/production.dvc")  # names the labelled production data, as dvc.lock names the outputs
 
 FIT = "dvc.lock is current, all it names is in the remote, and both are committed"
 
@@ -127,10 +128,13 @@ def object_name(path: Path) -> str:
 
 
 def outputs_of(names: set[str]) -> list[str]:
-    """Outputs that dvc.lock says are made of the objects `names`."""
+    """Outputs, and production data, that are made of the objects `names`."""
     stages = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
-    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
-    return [out["path"] for out in outs if names & {out["md5"], *members(out["md5"])}]
+    sums = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+    if PRODUCTION.exists():
+        (tracked,) = yaml.safe_load(PRODUCTION.read_text(encoding="utf-8"))["outs"]
+        sums[str(PRODUCTION.with_suffix(""))] = tracked["md5"]
+    return [path for path, md5 in sums.items() if names & {md5, *members(md5)}]
 
 
 def members(name: str) -> list[str]:
@@ -145,12 +149,13 @@ def members(name: str) -> list[str]:
 
 
 def uncommitted_files() -> list[str]:
-    """Results and remote objects that Git does not have."""
-    paths = ("dvc.lock", "results", str(lockfile.STORE))
+    """Results, the name of production data, and remote objects that Git does not have."""
+    paths = ("dvc.lock", "results", str(PRODUCTION), str(lockfile.STORE))
     output = run("git", "status", "--porcelain", "--untracked-files=all", "--", *paths)
     files = [line[3:] for line in output.splitlines()]
     shown = ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
-    return [f"not committed: {shown}; mend it with:\n  {lockfile.commit('dvc.lock', 'results')}"] if files else []
+    mend = lockfile.commit("dvc.lock", "results", *([str(PRODUCTION)] if str(PRODUCTION) in files else []))
+    return [f"not committed: {shown}; mend it with:\n  {mend}"] if files else []
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def finished(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     synthetic.write_params(folder)
     synthetic.write_archives(folder / "data/raw/MNIST", synthetic.digits(1100, seed=1), synthetic.digits(300, seed=2))
+    synthetic.write_production(folder / "data/production")
     with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
         patch.chdir(folder)
         for stage in (preprocess, train, export, evaluate, check):

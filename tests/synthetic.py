@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from digits import production
 from digits.dataset import Labelled
 
 PARAMS = {
     "data": {"dataset": "MNIST"},
-    "preprocess": {"validation_size": 100, "seed": 0},
+    "preprocess": {"validation_size": 100, "seed": 0, "production_repeat": 3},
     "model": {
         "channels": [4, 8],
         "kernels": [5, 3],
@@ -84,3 +85,9 @@ def write_archives(folder: Path, train: Labelled, test: Labelled) -> None:
     for part, data in (("train", train), ("t10k", test)):
         (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(archive(data.images))
         (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(archive(data.labels))
+
+
+def write_production(folder: Path, train: Labelled | None = None, dataset: str = "MNIST") -> None:
+    """An export of labelled production data, empty by default."""
+    none = digits(0)
+    production.write(folder, production.Production(dataset, train or none, none), {})

@@ -147,9 +147,14 @@ def test_every_dep_and_output_is_a_path_of_the_stage(stage):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_dep_is_a_source_file_or_another_stage_s_output(stage):
+def test_every_dep_is_a_source_file_or_another_stage_s_output_or_tracked_by_dvc(stage):
     made = {path for name in STAGES for path in written(name)}
-    assert {path for path in STAGES[stage]["deps"] if path not in made and not (ROOT / path).is_file()} == set()
+    there = {path for path in STAGES[stage]["deps"] if (ROOT / path).is_file() or (ROOT / f"{path}.dvc").is_file()}
+    assert set(STAGES[stage]["deps"]) - made - there == set()
+
+
+def test_production_data_are_read_by_preprocess_alone():
+    assert [stage for stage in STAGES if "data/production" in STAGES[stage]["deps"]] == ["preprocess"]
 
 
 def test_evaluate_alone_reads_the_test_images():
@@ -158,7 +163,7 @@ def test_evaluate_alone_reads_the_test_images():
 
 def test_stages_write_exactly_the_outputs(finished):
     files = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
-    inputs = {path for path in files if path.startswith("data/raw/")} | {"params.yaml"}
+    inputs = {path for path in files if path.startswith(("data/raw/", "data/production/"))} | {"params.yaml"}
     untracked = {"timings/train.json", "timings/evaluate.json"}
     assert files - inputs - untracked == {path for name in STAGES if name != "fetch" for path in written(name)}
 

@@ -44,6 +44,14 @@ def test_data_stand_in_the_card_with_their_checksums():
     assert "| test | 10,000 | 33.32 | 78.57 |" in CARD
 
 
+def test_production_data_stand_in_the_card_where_there_are_any():
+    statistics = STATISTICS | {"production": PART | {"images": 120, "repeat": 10}}
+    card = render(METRICS, [], statistics, PARAMS)
+    assert "| production | 120 | 33.32 | 78.57 |\n\nValidation" in card
+    assert "each counts\n10 time(s) beside the training images" in card
+    assert "roduction images" not in CARD
+
+
 def test_params_stand_in_the_card_as_they_are():
     assert yaml.safe_load(CARD.partition("```yaml")[2].partition("```")[0]) == PARAMS
 

@@ -47,10 +47,10 @@ def test_make_alone_lists_every_target(newcomer):
     assert list(listed) == targets
 
 
-def test_repro_pulls_the_raw_data_alone_and_trains(made):
+def test_repro_pulls_what_it_starts_from_alone_and_trains(made):
     # Verdict and model card are in Git, and come from the same metrics: there is nothing to check again.
     assert stages_run(made) == ("preprocess", "train", "export", "evaluate")
-    assert re.findall(r"^A\s+(\S+)$", made, re.MULTILINE) == ["data/raw/"]
+    assert re.findall(r"^A\s+(\S+)$", made, re.MULTILINE) == ["data/raw/", "data/production/"]
 
 
 def test_repro_ends_with_the_results(made):
@@ -101,7 +101,7 @@ def test_repro_shows_the_verdict_of_a_model_that_fails(newcomer, made, tmp_path)
 
 def test_the_summary_s_own_words_restore_what_another_machine_computed(newcomer, fast, tmp_path):
     project = newcomer.clone(tmp_path / "project")
-    project.dvc("pull", "data/raw")
+    project.dvc("pull", "data/raw", "data/production")
     committed = (project / "dvc.lock").read_text()
     # A model with other last bits: in the workspace, in the cache, and in dvc.lock, also as what the next stage read.
     before, other = project.object("models/model.onnx"), b"other last bits"

@@ -7,11 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
+from tests import synthetic
 from tests.e2e.project import ROOT, STAGES, Project
 
 pytestmark = pytest.mark.e2e
 
 HEADING = "### What runs when"
+
+
+def labelled(project: Project) -> None:
+    """An export of a few images that came with their labels."""
+    synthetic.write_production(project.path / "data/production", synthetic.digits(40))
+    project.dvc("add", "data/production")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +39,7 @@ ROWS = (
     Row("a comment in digits/scoring.py", ("evaluate",), lambda project: project.comment("digits/scoring.py")),
     Row("model.channels", STAGES[2:], lambda project: project.set(model__channels=[4, 10])),
     Row("train.learning_rate", STAGES[2:], lambda project: project.set(train__learning_rate=0.1)),
+    Row("data/production (labelled images)", STAGES[1:], labelled),
     Row("preprocess.validation_size", STAGES[1:], lambda project: project.set(preprocess__validation_size=4000)),
     Row("evaluate.seed", ("evaluate", "check"), lambda project: project.set(evaluate__seed=1)),
     Row("check.limits.accuracy.above", ("check",), lambda project: project.set(check__limits__accuracy__above=0.9)),

@@ -72,7 +72,7 @@ def test_push_to_s3_and_pull_from_it(pulled, checkout, tmp_path, s3):
     shutil.rmtree(there / ".dvcstore")
     use_s3(there, s3)
     assert not (there / ".dvc/cache").exists()
-    assert not (there / "data").exists()
+    assert [path.name for path in (there / "data").iterdir()] == ["production.dvc"]
     there.dvc("pull")
 
     assert there.outputs() == pulled.outputs()
@@ -80,8 +80,10 @@ def test_push_to_s3_and_pull_from_it(pulled, checkout, tmp_path, s3):
     shutil.rmtree(here / ".dvc/cache")
     for folder in ("data", "models", ".dvcstore"):
         shutil.rmtree(here / folder)
+    here.git("checkout", "data")  # data/production.dvc
     here.dvc("pull")
     assert here.outputs() == pulled.outputs()
+    assert (here / "data/production/train.npz").exists()
 
 
 def test_what_is_pushed_to_s3_is_verified(pulled, tmp_path, s3):

@@ -26,7 +26,7 @@ class Branches(Tagged):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.write(POINTER, b"outs: as on main\n")
+        self.write(POINTER, b"# of main\nouts: as on main\n")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", "main")
 
@@ -90,7 +90,7 @@ def test_pointer_and_objects_are_taken_and_nothing_else(branches, tmp_path, monk
     commit = branches.git("rev-parse", f"origin/{BRANCH}")
     assert capsys.readouterr().out == f"branch={BRANCH}\ncommit={commit}\n"
     after = branches.files()
-    assert after[POINTER].decode() == pointer
+    assert after[POINTER].decode() == f"# of main\n{pointer}"
     new = {name for name in after if name not in before and not name.startswith(".dvc/cache")}
     assert {name.rpartition("/md5/")[0] for name in new} == {".dvcstore/files"}
     assert len(new) == 4

@@ -65,6 +65,15 @@ def test_what_mends_adds_the_embedded_remote_where_there_is_one(answers, embedde
     ]
 
 
+def test_production_data_that_are_not_committed_are_named_with_what_adds_them(answers):
+    answers["git status"] = " M data/production.dvc\n"
+    (complaint,) = verify.uncommitted_files()
+    assert complaint == (
+        "not committed: data/production.dvc; mend it with:\n"
+        "  git add dvc.lock results data/production.dvc .dvcstore && git commit"
+    )
+
+
 def test_all_complaints_come_at_once_and_fail(answers):
     answers |= {"dvc repro": ["train"], "dvc data": '{"not_in_remote": ["a"]}', "git status": " M dvc.lock\n"}
     with pytest.raises(SystemExit) as caught:
@@ -124,11 +133,13 @@ def test_complaints_are_repeated_at_the_end(monkeypatch, capsys, failed):
 
 def test_git_s_own_words_are_understood():
     subprocess.run(["git", "init", "--quiet"], check=True)
-    for name in ("dvc.lock", "results/a.json", ".dvcstore/files/md5/ab/cd", "notes.txt"):
+    for name in ("dvc.lock", "results/a.json", ".dvcstore/files/md5/ab/cd", "data/production.dvc", "notes.txt"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("a")
     (complaint,) = verify.uncommitted_files()
-    assert complaint.startswith("not committed: .dvcstore/files/md5/ab/cd, dvc.lock, results/a.json; ")
+    assert complaint.startswith(
+        "not committed: .dvcstore/files/md5/ab/cd, data/production.dvc, dvc.lock, results/a.json; "
+    )
 
 
 def stored(store: Path, content: bytes, suffix: str = "") -> tuple[str, Path]:
@@ -142,13 +153,17 @@ def stored(store: Path, content: bytes, suffix: str = "") -> tuple[str, Path]:
 
 @pytest.fixture
 def cache():
-    """A cache with an output that is a file and one that is a folder; the files of each, by path of the output."""
+    """A cache with an output that is a file, one that is a folder, and production data; the files of each."""
     model, model_file = stored(verify.CACHE, b"model")
     member, member_file = stored(verify.CACHE, b"archive")
     listing, listing_file = stored(verify.CACHE, json.dumps([{"md5": member, "relpath": "a.gz"}]).encode(), ".dir")
     outs = [{"path": "models/model.onnx", "md5": model}, {"path": "data/raw", "md5": listing}]
     Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"all": {"outs": outs}}}))
-    return {"model": model_file, "member": member_file, "listing": listing_file}
+    labelled, labelled_file = stored(verify.CACHE, b"labelled images")
+    tracked, _ = stored(verify.CACHE, json.dumps([{"md5": labelled, "relpath": "train.npz"}]).encode(), ".dir")
+    Path("data").mkdir()
+    verify.PRODUCTION.write_text(yaml.safe_dump({"outs": [{"path": "production", "md5": tracked}]}))
+    return {"model": model_file, "member": member_file, "listing": listing_file, "labelled": labelled_file}
 
 
 def test_whole_objects_are_no_complaint(cache):
@@ -157,7 +172,13 @@ def test_whole_objects_are_no_complaint(cache):
 
 
 @pytest.mark.parametrize(
-    ("name", "output"), [("model", "models/model.onnx"), ("member", "data/raw"), ("listing", "data/raw")]
+    ("name", "output"),
+    [
+        ("model", "models/model.onnx"),
+        ("member", "data/raw"),
+        ("listing", "data/raw"),
+        ("labelled", "data/production"),
+    ],
 )
 def test_damaged_object_of_the_cache_is_named_with_what_to_remove(cache, name, output):
     cache[name].write_bytes(b"damaged")

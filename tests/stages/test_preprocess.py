@@ -4,7 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from digits.dataset import Labelled
 from digits.idx import IdxError
+from digits.production import ProductionError
 from digits.storage import read_arrays
 from stages import preprocess
 from tests import synthetic
@@ -84,3 +86,63 @@ def test_labels_of_another_part_are_refused(pipeline):
         IdxError, match=r"train-images-idx3-ubyte\.gz holds 1100 images, but .*train-labels.* 300 labels"
     ):
         preprocess.main()
+
+
+PRODUCTION = synthetic.digits(20, seed=3)
+
+
+def train() -> tuple[np.ndarray, np.ndarray]:
+    images, labels = read_arrays(preprocess.TRAIN, "images", "labels")
+    return images, labels
+
+
+def test_production_images_follow_the_training_images_so_many_times_and_change_nothing_else(pipeline):
+    (before, labels), (_, *others) = train(), outputs()
+    statistics = json.loads(preprocess.STATISTICS.read_text())
+    synthetic.write_production(preprocess.PRODUCTION, PRODUCTION)
+    preprocess.main()
+
+    images, now = train()
+    np.testing.assert_array_equal(images, np.concatenate([before, *[PRODUCTION.images] * 3]))
+    np.testing.assert_array_equal(now, np.concatenate([labels, *[PRODUCTION.labels] * 3]))
+    assert outputs()[1:3] == others[:2]
+    described = json.loads(preprocess.STATISTICS.read_text())
+    assert described.pop("production") == preprocess.describe(PRODUCTION) | {"repeat": 3}
+    assert described == statistics
+
+
+@pytest.mark.parametrize("without", ["no images", "repeated no times", "another data set"])
+def test_without_production_images_everything_is_as_it_was(pipeline, capsys, without):
+    before = outputs()
+    if without == "repeated no times":
+        synthetic.write_params(pipeline, preprocess={"production_repeat": 0})
+    some = None if without == "no images" else PRODUCTION
+    name = "KMNIST" if without == "another data set" else "MNIST"
+    synthetic.write_production(preprocess.PRODUCTION, some, name)
+    preprocess.main()
+
+    assert outputs() == before
+    said = "data/production: 20 images of KMNIST are left out, for this is MNIST\n"
+    assert capsys.readouterr().out == (said if without == "another data set" else "")
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_what_is_validated_or_tested_on_is_not_trained_on(pipeline, capsys, part):
+    (held_out,) = read_arrays(getattr(preprocess, part.upper()), "images")
+    images = np.concatenate([PRODUCTION.images, held_out[:2]])
+    synthetic.write_production(preprocess.PRODUCTION, Labelled(images, np.zeros(22, np.uint8)))
+    preprocess.main()
+
+    assert len(train()[0]) == 1000 + 3 * 20
+    said = "data/production: 2 of 22 images are validation or test images, and left out\n"
+    assert capsys.readouterr().out == said
+    assert json.loads(preprocess.STATISTICS.read_text())["production"]["images"] == 20
+
+
+def test_wrong_production_data_are_named_and_outputs_stay(pipeline):
+    before = outputs()
+    synthetic.write_production(preprocess.PRODUCTION, PRODUCTION)
+    (preprocess.PRODUCTION / "train.npz").write_bytes(b"no archive")
+    with pytest.raises(ProductionError, match=r"^data/production/train\.npz: not an archive"):
+        preprocess.main()
+    assert outputs() == before
