@@ -1,7 +1,8 @@
 """Compare champion and challenger, to know whether a model that was trained on production data may be proposed.
 
 python -m monitoring.challenge keep --stage production
-python -m monitoring.challenge compare [--alert NUMBERS] [--reason TEXT] [--branch BRANCH] [--report FILE] --out FILE
+python -m monitoring.challenge compare [--base REVISION] [--alert NUMBERS] [--reason TEXT] [--branch BRANCH]
+    [--report FILE] --out FILE
 
 `keep`, before `dvc repro`, puts the champion aside: the model of the version that the tags assign to the stage, or,
 where there is none, that of the commit. `compare`, after it, asks both about the original test images and about the
@@ -73,6 +74,7 @@ def main() -> None:
     compared = commands.add_parser("compare")
     for name, what in (("alert", "numbers of the alerts"), ("reason", "why"), ("branch", "where the data is from")):
         compared.add_argument(f"--{name}", default="", help=f"for the reader: {what}")
+    compared.add_argument("--base", default="HEAD", help="revision that has what is known already")
     compared.add_argument("--report", type=Path, help="Markdown that is to follow")
     compared.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -80,7 +82,8 @@ def main() -> None:
         keep(arguments.stage, load(DeliveryParams, "delivery"))
     else:
         asked = {"alert": arguments.alert, "reason": arguments.reason, "data": arguments.branch}
-        compare(asked, arguments.report, arguments.out, load(MonitoringParams, "monitoring").retraining)
+        params = load(MonitoringParams, "monitoring").retraining
+        compare(arguments.base, asked, arguments.report, arguments.out, params)
 
 
 def keep(stage: str, settings: DeliveryParams) -> None:
@@ -103,10 +106,11 @@ def keep(stage: str, settings: DeliveryParams) -> None:
     print(f"champion: {name}")
 
 
-def compare(asked: dict[str, str], report: Path | None, out: Path, params: RetrainingParams) -> None:
+def compare(base: str, asked: dict[str, str], report: Path | None, out: Path, params: RetrainingParams) -> None:
     """Let both models answer, write what came of it as Markdown, and print the verdict.
 
     Args:
+        base: where nothing differs from this revision, there is nothing to propose.
         asked: what the reader should know of how this came about; nobody vouches for it.
         report: Markdown to append as far as there is room.
         out: the file.
@@ -123,7 +127,7 @@ def compare(asked: dict[str, str], report: Path | None, out: Path, params: Retra
         if len(data.labels):
             before, after = (model.probabilities(data.images).argmax(1) == data.labels for model in models)
             duels.append(duel(title, before, after, params))
-    same = not git.git(".", "diff", "--name-only", "HEAD", "--", *TRACKED).strip()
+    same = not git.git(".", "diff", "--name-only", base, "--", *TRACKED).strip()
     proposed, summary = verdict(duels, violated(), same=same)
     text = markdown(name, duels, asked, proposed=proposed, summary=summary)
     rest = report.read_text(encoding="utf-8") if report else ""
