@@ -11,6 +11,7 @@ import pydantic
 
 from digits.errors import PipelineError
 from digits.storage import write_text
+from monitoring.alerts import Alert
 from monitoring.due import Key
 
 KEPT = 200  # more than alerts that a state keeps can have asked for
@@ -78,6 +79,15 @@ class Dispatches:
         others = [one for one in self.dispatches if one.branch != dispatch.branch]
         every = sorted([*others, dispatch], key=lambda one: one.time)
         return Dispatches(dispatches=tuple(every[-KEPT:]))
+
+
+def note(stage: str, alert: Alert) -> str:
+    """What came of the retraining that an alert has started, to be said with it; empty where it has started none."""
+    try:
+        found = read(path(stage)).of(Key.of(alert))
+    except DispatchesError as error:
+        return str(error)
+    return str(found or "")
 
 
 _FILE = pydantic.TypeAdapter(Dispatches)

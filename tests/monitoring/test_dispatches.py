@@ -4,8 +4,10 @@ import json
 import pytest
 
 from monitoring import dispatches
+from monitoring.alerts import Alert
 from monitoring.dispatches import KEPT, Dispatch, Dispatches, DispatchesError
 from monitoring.due import Key
+from monitoring.result import Detector, Result
 
 KEY = Key(3, 1_800_000_000_000_000, "accuracy", "v0.1.0")
 ONE = Dispatch((KEY,), "alert 3", 5, "feedback/1", "c" * 40, sent=True)
@@ -40,6 +42,19 @@ def test_another_of_the_same_branch_takes_its_place_and_only_the_newest_are_kept
 )
 def test_each_outcome_has_its_words(outcome, said):
     assert str(dataclasses.replace(ONE, outcome=outcome)) == f"retraining with feedback/1: {said}"
+
+
+def test_an_alert_says_what_came_of_its_retraining(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = Result(Detector.ACCURACY, "test", 9.0, 1e-6, 100, 0.5, "effect")
+    alert = Alert(KEY.number, Detector.ACCURACY, KEY.version, KEY.since, KEY.since, result)
+    assert dispatches.note("production", alert) == ""
+    known = Dispatches().with_(dataclasses.replace(ONE, outcome="failure", text="worse"))
+    dispatches.write(dispatches.path("production"), known)
+    assert dispatches.note("production", alert) == "retraining with feedback/1: not proposed, worse"
+    assert dispatches.note("production", dataclasses.replace(alert, number=4)) == ""
+    dispatches.path("production").write_text("damaged")
+    assert "logs/production-retraining.json: not the list of retrainings" in dispatches.note("production", alert)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"form": 2, "dispatches": []}', '{"dispatches": [{"alerts": [[3]]}]}'])
