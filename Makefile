@@ -8,7 +8,7 @@ BASE ?= origin/main
 # A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
-unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT
+unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT SINCE SIMULATED
 define newline
 
 
@@ -16,7 +16,8 @@ endef
 quoted = '$(subst $(newline), ,$(subst ','\'',$(value $(1))))'
 # An option, if the variable was given to make itself: what happens to be in the environment must not deploy anything.
 option = $(if $(filter command,$(origin $(2))),--$(1)=$(call quoted,$(2)))
-push = $(if $(filter command,$(origin PUSH)),$(if $(filter-out 0 no,$(value PUSH)),--push))
+flag = $(if $(filter command,$(origin $(2))),$(if $(filter-out 0 no,$(value $(2))),--$(1)))
+push = $(call flag,push,PUSH)
 # A file's tests stay in one process, since they share what was costly to prepare.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
@@ -25,10 +26,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
-  image check-image plots lock clean
+  export-feedback image check-image plots lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/installed ## create .venv and install what the pipeline needs
 
@@ -81,6 +82,9 @@ deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging 
 
 serve: $(VENV)/installed-serve ## answer requests with what STAGE=production has, or the workspace's model: [PORT=8000]
 	@exec python -m monitoring.serve $(call option,stage,STAGE) $(call option,port,PORT)
+
+export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=production to data/production: [PUSH=1] [SINCE=2026-11-01]
+	@python -m monitoring.feedback $(call option,stage,STAGE) $(call option,since,SINCE) $(call flag,simulated,SIMULATED) $(push)
 
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .

@@ -86,4 +86,5 @@ def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
     }
     # Where both are put together; `from delivery import serve`.
     assert named.pop("serve.py") == {"delivery", "delivery.settings"}
+    assert named.pop("feedback_branch.py") == {"delivery.git"}
     assert set().union(*named.values()) == {"delivery.history", "delivery.schema", "delivery.settings"}
