@@ -15,7 +15,7 @@ from monitoring.shifts import rotated
 from tests.e2e.project import Project, wait_for
 from tests.e2e.service import started
 from tests.prometheus import dashboard
-from tests.prometheus.running import Prometheus, Told, prometheus, read, receiving
+from tests.prometheus.running import README, Prometheus, Told, alertmanager, prometheus, read, receiving
 
 pytestmark = pytest.mark.e2e
 
@@ -28,12 +28,12 @@ MODEL = ("MnistAccuracyLow", "MnistConceptDrift", "MnistDataDrift", "MnistLabelS
 class Sender:
     """Sends the traffic that is no reference, and labels."""
 
-    def __init__(self, url: str, images: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(self, url: str, images: np.ndarray) -> None:
         self._client = httpx.Client(base_url=url, trust_env=False, timeout=20)
-        self._images, self._labels, self._next = images, labels, 0
+        self._images, self._next = images, 0
 
     def send(self, count: int, degrees: float = 0) -> list[tuple[str, int]]:
-        """Ids of so many predictions, and their true labels; two windows take more than a scrape."""
+        """Ids of so many predictions, and what was predicted; between two requests there is time for a scrape."""
         sent: list[tuple[str, int]] = []
         while len(sent) < count:
             part = slice(self._next, self._next + 50)
@@ -41,13 +41,12 @@ class Sender:
             images = rotated(self._images[part], degrees) if degrees else self._images[part]
             answer = self._client.post("/v1/predict", json={"images": images.tolist()})
             assert answer.status_code == 200, answer.text
-            ids = [prediction["id"] for prediction in answer.json()["predictions"]]
-            sent += list(zip(ids, self._labels[part].tolist(), strict=True))
+            sent += [(prediction["id"], prediction["label"]) for prediction in answer.json()["predictions"]]
             time.sleep(0.2)
         return sent
 
     def label(self, sent: list[tuple[str, int]], wrong: bool = False) -> None:
-        """Say what they show, or that it was something else."""
+        """Say that they were right, or that they were not."""
         for key, label in sent:
             body = {"id": key, "label": (label + wrong) % 10, "source": "test"}
             assert self._client.post("/v1/feedback", json=body).status_code == 200
@@ -62,6 +61,7 @@ class Story:
 
     told: Told
     service: str
+    printed: str  # by amtool, while alerts fired
     before: list[str]  # names of alerts by the time when clean traffic had been judged
     answers: dict[str, int]  # series that each expression of the dashboard had while alerts fired
     names: set[str]  # of all series
@@ -76,12 +76,16 @@ def story(pulled, tmp_path_factory):
     shutil.copy(pulled / "params.yaml", place.path)
     shutil.copytree(pulled / "models", place / "models")
     place.set(monitoring__look_seconds=0.3, monitoring__settle_seconds=0.2)
-    traffic = read_arrays(pulled / "data/traffic.npz", "images", "labels")
+    (images,) = read_arrays(pulled / "data/traffic.npz", "images")
     command = ["python", "-m", "monitoring.serve", "--port", "0"]
-    with receiving() as (told, receiver), started(command, place.path, place.env, place / "log") as service:
+    with (
+        receiving() as (told, receiver),
+        alertmanager(place.path, receiver) as telling,
+        started(command, place.path, place.env, place / "log") as service,
+    ):
         url = service.ready()
-        with prometheus(place / "prometheus", url, receiver) as collected:
-            sender = Sender(url, *traffic)
+        with prometheus(place.path, url, telling) as collected:
+            sender = Sender(url, images)
             try:
                 yield play(sender, collected, told, url, lambda: service.end(signal.SIGKILL))
             finally:
@@ -101,14 +105,14 @@ def play(sender: Sender, collected: Prometheus, told: Told, url: str, kill) -> S
     told_of("firing", "MnistDataDrift", "MnistConceptDrift")
     asked = [expression for _, expression in dashboard.expressions(dashboard.read(), VARIABLES)]
     answers = {expression: len(collected.query(expression)) for expression in asked}
-    names = set(collected.ask("label/__name__/values"))
+    printed, names = collected.firing(), set(collected.ask("label/__name__/values"))
     health = {rule["health"] for group in collected.ask("rules")["groups"] for rule in group["rules"]}
     metrics = httpx.get(f"{url}/metrics", trust_env=False).text
     sender.label(sender.send(300))
     told_of("resolved", "MnistDataDrift", "MnistConceptDrift")
     kill()
     told_of("firing", "MnistServiceDown")
-    return Story(told, url, before, answers, names, health, metrics)
+    return Story(told, url, printed, before, answers, names, health, metrics)
 
 
 def seen(collected: Prometheus, expression: str) -> float:
@@ -148,6 +152,13 @@ def test_a_drift_is_told_to_whom_it_concerns_with_what_to_do_and_that_it_is_over
     assert (told_to, resolved["labels"]) == (sent_to, alert["labels"])
 
 
+def test_amtool_prints_what_the_readme_shows(story):
+    (shown,) = re.findall(r"^\$ amtool .*\n((?:\w.*\n)+)", README, re.MULTILINE)
+    lines = [re.sub(r" +\d{4}-\d\d-\d\d .+? UTC ", "", line).split() for line in (shown + story.printed).splitlines()]
+    expected, printed = lines[: len(shown.splitlines())], lines[len(shown.splitlines()) :]
+    assert [line for line in expected if line not in printed] == []
+
+
 def test_what_belongs_to_one_version_is_one_message(story):
     groups = [message["groupLabels"] for receiver, message in story.told.messages if receiver in ("page", "team")]
     assert {"stage": "production", "version": "workspace"} in groups
@@ -173,6 +184,31 @@ def test_every_metric_that_rules_and_dashboard_name_is_one_of_the_service_s(stor
     assert named - story.names == set()
     for name in named:
         assert re.search(rf"^{name}(?:{{| )", story.metrics, re.MULTILINE), name
+
+
+def test_of_a_service_that_is_down_nothing_else_is_told(tmp_path):
+    here, elsewhere = ({"stage": "production", "instance": name, "severity": "critical"} for name in ("a:1", "b:1"))
+    alerts = [
+        {"alertname": "MnistServiceDown", **here},
+        *({"alertname": "MnistConceptDrift", **of} for of in (here, elsewhere)),
+    ]
+    with (
+        receiving() as (told, receiver),
+        alertmanager(tmp_path, receiver) as address,
+        httpx.Client(base_url=f"http://{address}/api/v2", trust_env=False, timeout=20) as client,
+    ):
+        assert client.post("/alerts", json=[{"labels": labels} for labels in alerts]).status_code == 200
+        wait_for(lambda: len(told.messages) >= 1 and len(told.alerts("MnistConceptDrift", "firing")) >= 1, PATIENCE)
+        states = {
+            (alert["labels"]["alertname"], alert["labels"]["instance"]): alert["status"]["state"]
+            for alert in client.get("/alerts").json()
+        }
+    assert states == {
+        ("MnistServiceDown", "a:1"): "active",
+        ("MnistConceptDrift", "a:1"): "suppressed",
+        ("MnistConceptDrift", "b:1"): "active",
+    }
+    assert {alert["labels"]["instance"] for _, alert in told.alerts("MnistConceptDrift", "firing")} == {"b:1"}
 
 
 def test_every_rule_was_evaluated(story):

@@ -1,11 +1,12 @@
-"""Prometheus, Alertmanager and whoever is told, on free ports of this machine, with the files that are shipped.
+"""Prometheus, Alertmanager and whoever is told, with the files that are shipped, by the README's commands.
 
-Only addresses and lengths of time are changed, so that a test need not wait for hours.
+Only addresses and lengths of time are changed, so that a test takes free ports and need not wait for hours.
 """
 
 import contextlib
 import json
 import re
+import shlex
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +19,9 @@ import yaml
 
 from tests.e2e.project import wait_for
 from tests.e2e.service import Started, started
-from tests.prometheus.programs import CONFIGURATION, program
+from tests.prometheus.programs import CONFIGURATION, ROOT, program, said
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 _SCRAPE, _HELD, _GROUP = "250ms", "1s", "500ms"
 
@@ -66,10 +69,11 @@ def receiving() -> Iterator[tuple[Told, str]]:
 
 
 class Prometheus:
-    """One that runs."""
+    """One that runs, and the Alertmanager that it tells."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, alertmanager: str) -> None:
         self._client = httpx.Client(base_url=url, trust_env=False, timeout=20)
+        self._alertmanager = alertmanager
 
     def ask(self, path: str, **query: str) -> Any:
         """`data` of an answer of its HTTP API."""
@@ -81,45 +85,59 @@ class Prometheus:
         """The series that an expression has now."""
         return self.ask("query", query=expression)["result"]
 
+    def firing(self) -> str:
+        """What the README's command prints of Alertmanager's alerts."""
+        name, *options = typed("amtool alert query")
+        return said(name, *(re.sub("http://.+", self._alertmanager, option) for option in options))
+
     def close(self) -> None:
         self._client.close()
 
 
 @contextlib.contextmanager
-def prometheus(folder: Path, service: str, receiver: str) -> Iterator[Prometheus]:
-    """Watches a service, and lets Alertmanager tell a receiver, until the end of the block.
+def alertmanager(folder: Path, receiver: str) -> Iterator[str]:
+    """Host and port of one that tells a webhook, until the end of the block.
 
     Args:
-        folder: to be made; configurations, data and what the programs print go there.
-        service: address of what is collected from.
-        receiver: address of a webhook.
+        folder: in which the README's commands are typed.
+        receiver: address of the webhook.
     """
-    folder.mkdir()
     routes = read("alertmanager.yml")
     for route in (routes["route"], *routes["route"]["routes"]):
         route.update({key: _GROUP for key in route if key in ("group_wait", "group_interval")})
     for one in routes["receivers"]:
         for webhook in one["webhook_configs"]:
             webhook["url"] = f"{receiver}{urlsplit(webhook['url']).path}"
+    write(folder, "alertmanager.yml", routes)
+    with listening("alertmanager", folder) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def prometheus(folder: Path, service: str, told: str) -> Iterator[Prometheus]:
+    """One that collects from a service, until the end of the block.
+
+    Args:
+        folder: in which the README's commands are typed.
+        service: its address.
+        told: host and port of the Alertmanager.
+    """
     rules = read("rules.yml")
     for rule in (rule for group in rules["groups"] for rule in group["rules"]):
         rule.update({key: _HELD for key in rule if key in ("for", "keep_firing_for")})
-    alertmanager = [program("alertmanager"), f"--config.file={write(folder / 'alertmanager.yml', routes)}"]
-    alertmanager += [f"--storage.path={folder / 'alertmanager'}", "--cluster.listen-address="]
-    with listening(alertmanager, folder, "alertmanager.log") as told:
-        settings = read("prometheus.yml")
-        settings["global"] = dict.fromkeys(settings["global"], _SCRAPE)
-        (job,) = settings["scrape_configs"]
-        job["static_configs"][0]["targets"] = [urlsplit(service).netloc]
-        settings["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [told]}]}]
-        write(folder / "rules.yml", rules)
-        command = [program("prometheus"), f"--config.file={write(folder / 'prometheus.yml', settings)}"]
-        with listening([*command, f"--storage.tsdb.path={folder / 'data'}"], folder, "prometheus.log") as address:
-            running = Prometheus(f"http://{address}")
-            try:
-                yield running
-            finally:
-                running.close()
+    settings = read("prometheus.yml")
+    settings["global"] = dict.fromkeys(settings["global"], _SCRAPE)
+    (job,) = settings["scrape_configs"]
+    job["static_configs"][0]["targets"] = [urlsplit(service).netloc]
+    settings["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [told]}]}]
+    write(folder, "rules.yml", rules)
+    write(folder, "prometheus.yml", settings)
+    with listening("prometheus", folder) as address:
+        running = Prometheus(f"http://{address}", f"http://{told}")
+        try:
+            yield running
+        finally:
+            running.close()
 
 
 def read(name: str) -> Any:
@@ -127,16 +145,25 @@ def read(name: str) -> Any:
     return yaml.safe_load((CONFIGURATION / name).read_text(encoding="utf-8"))
 
 
-def write(path: Path, content: Any) -> Path:
-    """The path, where the content is now."""
+def write(folder: Path, name: str, content: Any) -> None:
+    """Put another in the place of a shipped file."""
+    path = folder / CONFIGURATION.relative_to(ROOT) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(content))
-    return path
+
+
+def typed(name: str) -> list[str]:
+    """The README's command that begins with a program's name."""
+    (line,) = re.findall(rf"^(?:\$ )?({name} .+)$", README, re.MULTILINE)
+    return shlex.split(line)
 
 
 @contextlib.contextmanager
-def listening(command: list[str], folder: Path, log: str) -> Iterator[str]:
+def listening(name: str, folder: Path) -> Iterator[str]:
     """Host and port of a program that listens on a free one, and is killed afterwards."""
-    with started([*command, "--web.listen-address=127.0.0.1:0"], folder, {}, folder / log) as running:
+    _, *options = typed(name)
+    command = [program(name), *(re.sub(r"(--web.listen-address=127.0.0.1:)\d+", r"\g<1>0", one) for one in options)]
+    with started(command, folder, {}, folder / f"{name}.log") as running:
         yield address(running)
 
 
