@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 
 FOLDER, BIN = Path(sys.prefix) / "prometheus", Path(sys.prefix) / "bin"
-PACKAGES = ("prometheus", "prometheus-alertmanager")
+# The last one where it is not part of the first, as in Debian 13.
+PACKAGES = ("prometheus", "prometheus-alertmanager", "promtool")
 # By the names that their makers give them; Debian has another for one.
 PROGRAMS = {
     "prometheus": "prometheus",
@@ -46,8 +47,11 @@ def main() -> None:
     settings = {"Dir::State::Lists": lists, "Dir::Cache": FOLDER / "cache", "APT::Sandbox::User": "root"}
     options = [f"--option={key}={value}" for key, value in {**settings, "Acquire::Languages": "none"}.items()]
     fetch("apt-get", *options, "--quiet=2", "update")
-    fetch("apt-get", *options, "--quiet=2", "download", *PACKAGES)
-    for package in FOLDER.glob("*.deb"):
+    for name in PACKAGES:
+        if name in PROGRAMS and (FOLDER / "usr/bin" / name).exists():
+            continue
+        fetch("apt-get", *options, "--quiet=2", "download", name)
+        (package,) = FOLDER.glob("*.deb")
         fetch("dpkg-deb", "--extract", str(package), ".")
         package.unlink()
     for folder in (lists, FOLDER / "cache"):
