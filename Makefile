@@ -8,7 +8,7 @@ BASE ?= origin/main
 # A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
-unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY
+unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED
 define newline
 
 
@@ -16,8 +16,8 @@ endef
 quoted = '$(subst $(newline), ,$(subst ','\'',$(value $(1))))'
 # An option, if the variable was given to make itself: what happens to be in the environment must not deploy anything.
 option = $(if $(filter command,$(origin $(2))),--$(1)=$(call quoted,$(2)))
-dispatch = $(if $(filter command,$(origin DISPATCH)),$(if $(filter-out 0 no,$(value DISPATCH)),--dispatch))
-push = $(if $(filter command,$(origin PUSH)),$(if $(filter-out 0 no,$(value PUSH)),--push))
+flag = $(if $(filter command,$(origin $(2))),$(if $(filter-out 0 no,$(value $(2))),--$(1)))
+push = $(call flag,push,PUSH)
 # A file's tests stay in one process, since they share what was costly to prepare.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
@@ -25,11 +25,11 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve retrain \
-  image check-image plots lock clean
+.PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
+  export-feedback retrain image check-image plots lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/installed ## create .venv and install what the pipeline needs
 
@@ -83,8 +83,11 @@ deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging 
 serve: $(VENV)/installed-serve ## answer requests with what STAGE=production has, or the workspace's model: [PORT=8000]
 	@exec python -m monitoring.serve $(call option,stage,STAGE) $(call option,port,PORT)
 
+export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=production to data/production: [PUSH=1] [SINCE=2026-11-01]
+	@python -m monitoring.feedback $(call option,stage,STAGE) $(call option,since,SINCE) $(call flag,simulated,SIMULATED) $(push)
+
 retrain: $(VENV)/installed-serve ## is a retraining due for STAGE=production? [DISPATCH=1] starts it [REASON='...' anyway] [EVERY=60]
-	@python -m monitoring.retrain $(call option,stage,STAGE) $(dispatch) $(call option,force,REASON) $(call option,every,EVERY)
+	@python -m monitoring.retrain $(call option,stage,STAGE) $(call flag,dispatch,DISPATCH) $(call option,force,REASON) $(call option,every,EVERY)
 
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .
@@ -122,9 +125,10 @@ $(VENV)/installed-serve: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[serve,monitor]'
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json
+$(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json tests/prometheus/install.py
 	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,serve,browser]'
 	python -m tests.browser.install
+	python -m tests.prometheus.install
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
 	@touch $@ $(VENV)/installed-serve

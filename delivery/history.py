@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from delivery.log import as_text, identifier
-from delivery.schema import LABELS, PREDICTIONS
+from delivery.schema import LABELS, PREDICTIONS, LogError
 
 UNKNOWN = -1  # no true label yet
 
@@ -67,6 +67,9 @@ class History:
 
     Args:
         engine: of an open log, or `schema.connect(url)`.
+
+    Raises:
+        LogError: by all that read, of a row that no service has written.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -122,6 +125,13 @@ def _select(joined: sa.Join) -> sa.Select[Any]:
 
 
 def _rows(rows: Sequence[sa.Row[Any]]) -> Rows:
+    for row in rows:  # one that is shorter would shift all that come after it
+        if (len(row.pixels), len(row.probabilities)) != (784, 40):
+            raise LogError(
+                f"prediction {as_text(row.id)} has {len(row.pixels)} bytes of pixels and {len(row.probabilities)} of "
+                f"probabilities, not 784 and 40: another program has changed the log; remove that row"
+            )
+
     def numbers(name: str) -> np.ndarray:
         values = (getattr(row, name) for row in rows)
         return np.array([UNKNOWN if value is None else value for value in values], np.int64)

@@ -42,6 +42,24 @@ class RetrainingParams:
 
 
 @dataclasses.dataclass(frozen=True)
+class FeedbackParams:
+    """Section `monitoring.feedback`: which labels may be trained on. A sender is a source, and also a client."""
+
+    agreement: Annotated[float, Range(above=0.5, at_most=1)]
+    confident: Share
+    doubtful: Share
+    significance: Share
+    smallest_sender: Annotated[int, Range(at_least=3, at_most=10_000)]
+    largest_share: Share
+    always: Count
+    trusted: tuple[str, ...] | None
+    max_images: Count
+    holdout: Share
+    holdout_days: Annotated[float, Range(above=0)]
+    seed: Annotated[int, Range(at_least=0, below=2**32)]
+
+
+@dataclasses.dataclass(frozen=True)
 class MonitoringParams:
     """Section `monitoring`."""
 
@@ -60,6 +78,7 @@ class MonitoringParams:
     accuracy: AccuracyParams
     retraining: RetrainingParams
     kept_windows: Annotated[int, Range(at_least=1, at_most=10_000)]
+    feedback: FeedbackParams
 
     def __post_init__(self) -> None:
         if self.alert >= self.warn:

@@ -90,6 +90,7 @@ def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
     others = {
         "adopt": {"delivery.git"},
         "challenge": {"delivery.artifact", "delivery.git", "delivery.registry"},
+        "feedback_branch": {"delivery.git"},
         "retrain": {"delivery.git", "delivery.printable"},
         "serve": {"delivery.serve"},
     }

@@ -2,9 +2,11 @@ import threading
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from delivery.history import EVERYTHING, UNKNOWN, History, Window
-from delivery.schema import now
+from delivery.log import as_bytes
+from delivery.schema import PREDICTIONS, LogError, now
 from tests.delivery.databases import scored
 
 START = 1_790_000_000_000_000
@@ -108,3 +110,14 @@ def test_it_is_read_while_it_is_written(log):
     finally:
         stop.set()
         writing.join()
+
+
+@pytest.mark.parametrize("values", [{"pixels": bytes(783)}, {"probabilities": bytes(44)}])
+def test_a_row_that_another_program_has_changed_is_named(filled, values):
+    log, ids = filled
+    with log.engine.begin() as connection:
+        connection.execute(sa.update(PREDICTIONS).where(PREDICTIONS.c.id == as_bytes(ids[4])).values(values))
+    with pytest.raises(
+        LogError, match=rf"^prediction {ids[4]} has \d+ bytes of pixels and \d+ of probabilities, not 784"
+    ):
+        list(History(log.engine).predictions())

@@ -1,0 +1,134 @@
+"""Which labels of a prediction log are taken, for what, and an account of all others."""
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from delivery.history import Rows
+from delivery.schema import SECOND
+from digits.dataset import CLASSES, Labelled
+from digits.production import Production
+from monitoring.labelled_images import Images, collect
+from monitoring.poisoning import Sender, judge, neighbours, within_shares
+from monitoring.settings import FeedbackParams
+
+HELD_BACK = "of a sender that is held back"
+SURPLUS = "beyond what one sender may give"
+OLDER = "older than the newest `max_images`"
+LIKE_HOLDOUT = "of an image that is nearly one of those that models are compared on"
+TOO_OLD = "that models would be compared on, but older than `holdout_days`"
+# Distance of two images where the longer one, as a vector of its pixels, has length 1. Of MNIST's 10,000 test images
+# none is nearer than 0.16 to another.
+_NEARLY = 0.1
+_DAY = 86_400 * SECOND
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """What is taken, and where all of it is from. The second goes with the first, and names nobody."""
+
+    production: Production
+    provenance: dict[str, Any]
+    senders: list[Sender]  # for the one who runs the export
+
+    def __str__(self) -> str:
+        taken = self.provenance["taken"]
+        rows = {f"taken to {purpose}": sum(taken[part]) for purpose, part in _PURPOSES.items()}
+        rows |= self.provenance["not_taken"]
+        lines = [
+            f"{self.provenance['labels']:>9,} labels",
+            *(f"{count:>9,} {reason}" for reason, count in rows.items()),
+        ]
+        for sender in self.senders:
+            found = f"{sender.contradicting:,} contradict the model, {sender.doubtful:,} of them without support"
+            held = "; HELD BACK" if sender.held_back else ""
+            lines.append(
+                f"{sender.kind} {sender.name}: {sender.labels:,} images, {sender.judged:,} judged: {found}{held}"
+            )
+        return "\n".join(lines)
+
+
+_PURPOSES = {"train on": "train", "compare models on": "holdout"}
+
+
+def export(parts: Iterable[Rows], params: FeedbackParams, dataset: str, *, simulated: bool = False) -> Export:
+    """Choose what is taken.
+
+    Args:
+        parts: as `History.labelled` yields them.
+        params: limits of the guards.
+        dataset: whose classes the labels are.
+        simulated: take simulated traffic, too.
+    """
+    images, refused = collect(parts, params.agreement, simulated=simulated)
+    labels = len(images) + refused.total()
+    senders, kept = judge(images, params)
+    images = _reduced(images, kept, HELD_BACK, refused)
+    images = _reduced(images, within_shares(images, params), SURPLUS, refused)
+    newest = np.arange(len(images)) >= len(images) - params.max_images  # they are in the order of time
+    images = _reduced(images, newest, OLDER, refused)
+    held_out = for_comparison(images, params.holdout)
+    recent = images.times >= images.times.max(initial=0) - params.holdout_days * _DAY
+    alike = near(images, held_out)
+    refused += Counter({LIKE_HOLDOUT: int((alike & ~held_out).sum()), TOO_OLD: int((held_out & ~recent).sum())})
+    train, holdout = images.take(~held_out & ~alike), images.take(held_out & recent)
+    both = images.take(~held_out & ~alike | held_out & recent)
+    provenance = {
+        "labels": labels,
+        "taken": {"train": _classes(train), "holdout": _classes(holdout)},
+        "not_taken": dict(sorted(refused.items())),
+        "since": _time(both.times.min()) if len(both) else None,
+        "until": _time(both.times.max()) if len(both) else None,
+        "versions": dict(sorted(Counter(both.versions.tolist()).items())),
+        "model_was_wrong": int((both.predicted != both.labels).sum()),
+        "senders": _unnamed(senders),
+        "guards": dataclasses.asdict(params) | {"trusted": len(params.trusted or ())},
+    }
+    found = (Labelled(part.pixels, part.labels) for part in (train, holdout))
+    return Export(Production(dataset, *found), provenance, senders)
+
+
+def for_comparison(images: Images, share: float) -> np.ndarray:
+    """Which images are never trained on, bool (N,): by their pixels alone, so that none is ever trained on later."""
+    digests = (hashlib.sha256(b"holdout " + pixels.tobytes()).digest()[:8] for pixels in images.pixels)
+    return np.array([int.from_bytes(digest, "big") < share * 2**64 for digest in digests], bool)
+
+
+def near(images: Images, held_out: np.ndarray) -> np.ndarray:
+    """Which images are nearly one of the held-out ones, bool (N,)."""
+    vectors = images.vectors
+    others = vectors[held_out]
+    if not len(others):
+        return np.zeros(len(images), bool)
+    nearest = others[neighbours(vectors, others, 1)[:, 0]]
+    longer = np.maximum(np.square(vectors).sum(1), np.square(nearest).sum(1))
+    return np.asarray(np.square(vectors - nearest).sum(1) < _NEARLY**2 * longer)
+
+
+def _reduced(images: Images, kept: np.ndarray, reason: str, refused: Counter[str]) -> Images:
+    if not kept.all():
+        refused[reason] += int((~kept).sum())
+    return images.take(kept)
+
+
+def _classes(images: Images) -> list[int]:
+    return [int(count) for count in np.bincount(images.labels, minlength=CLASSES)]
+
+
+def _time(microseconds: int) -> str:
+    return datetime.fromtimestamp(int(microseconds) // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _unnamed(senders: Sequence[Sender]) -> list[dict[str, Any]]:
+    """Senders without their names: what they call themselves can be a person's, and goes into a repository for ever."""
+    seen: Counter[str] = Counter()
+    entries = []
+    for sender in senders:
+        seen[sender.kind] += 1
+        entries.append(dataclasses.asdict(sender) | {"name": f"{sender.kind} {seen[sender.kind]}"})
+    return entries
