@@ -172,6 +172,16 @@ def test_it_goes_on_also_when_it_could_not_be_started(logged, run, monkeypatch):
     assert slept == [60, 60]
 
 
+def test_without_anything_new_to_train_on_nothing_is_started(logged, run, monkeypatch, tmp_path):
+    """Then origin's main has this export already."""
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(retrain.feedback, "from_log", lambda stage, since: f"the labels of {stage}")
+    monkeypatch.setattr(retrain.feedback, "share", lambda made: None)
+    with pytest.raises(RetrainError, match="there is nothing new to train on"):
+        retrain.export("staging")
+
+
 def test_a_stage_that_is_none_and_a_process_that_is_at_it_are_refused(run, tmp_path, monkeypatch):
     with dispatches.alone(tmp_path / "logs/staging-retraining.json"), pytest.raises(DispatchesError):
         run()
