@@ -13,6 +13,7 @@ from digits.dataset import Labelled
 from digits.onnx_model import OnnxModel
 from digits.storage import read_arrays
 from monitoring.shifts import rotated
+from reporting.markdown import code
 from tests.e2e.github.server import HERE, Server
 from tests.e2e.tables import rows
 
@@ -165,7 +166,7 @@ def export(project, data: Labelled, held_out: Labelled, branch: str = BRANCH) ->
 
 def test_a_challenger_that_is_worse_is_not_proposed_and_nothing_of_a_reason_is_run(pushed, tmp_path):
     made = Monitored(pushed.copy(tmp_path / "project"), tmp_path)
-    images = labelled(made.project, "validation")
+    images = turned(labelled(made.project, "validation").take(np.arange(1500)))
     poisoned = Labelled(images.images, (images.labels + 1) % 10)
     export(made.project, poisoned.take(np.arange(1200)), poisoned.take(np.arange(1200, 1500)))
     reason = "`touch owned` $(touch owned)\n::error::x | <img src=x> @all"
@@ -174,18 +175,16 @@ def test_a_challenger_that_is_worse_is_not_proposed_and_nothing_of_a_reason_is_r
     assert run.passed, run.output
     assert run.stages == RETRAINED
     assert (made.server.pulls(), made.server.dispatched()) == ([], [])
-    assert "::warning::Not proposed, worse: " in run.output
+    assert run.steps["Say that nothing is proposed"] == "success"
     assert run.summary.startswith("## ❌ Not proposed: worse: ")
-    assert "@all" in rows_of_code(run.summary)
+    assert f"- alert: `$(touch owned)`\n- reason: {code(reason, 500)}\n" in run.summary
+    clean, held_out = rows(run.summary, *COMPARED)
+    assert float(clean[3]) < -1
+    assert float(held_out[3]) > 1  # which are wrong in the same way: of those alone, it looks like a better one
     (status,) = made.server.statuses()
     assert status["state"] == "failure"
     assert re.match(r"worse: \d\d\.\d\d to \d\d\.\d\d % on the original test images", status["description"])
     assert not list(tmp_path.rglob("owned"))
-
-
-def rows_of_code(text: str) -> str:
-    """What stands in code spans, where it is shown as it is."""
-    return "\n".join(re.findall(r"`+([^`\n]*(?:`[^`\n]+)*)`+", text))
 
 
 @pytest.mark.parametrize(
