@@ -35,7 +35,7 @@ class Key(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """Whether a retraining is due, by which alerts, and what was found about each that fires."""
+    """Whether a retraining is due, by which alerts, and what was found about each that is not answered yet."""
 
     alerts: tuple[Alert, ...] = ()  # that ask for it; none if it is not due
     found: tuple[str, ...] = ()  # one line an alert
@@ -77,11 +77,9 @@ def due(
     """
     asking, found = list[Alert](), list[str]()
     for alert in alerts:
-        if not alert.firing:
+        if not alert.firing or Key.of(alert) in answered:
             continue
-        if Key.of(alert) in answered:
-            found.append(f"{alert}: a retraining was started for it")
-        elif alert.detector in _BY_LABELS:
+        if alert.detector in _BY_LABELS:
             asking.append(alert)
             found.append(f"{alert}: labels show harm")
         else:

@@ -124,12 +124,9 @@ def since(history: History, stage: str, alert: Alert, at_least: float) -> Result
 
 
 def said(decision: Decision, alerts: tuple[Alert, ...], known: Dispatches) -> list[str]:
-    """What to say of each alert: what was found and, where a retraining was started, what came of that."""
-    lines = list(decision.found)
-    for alert in alerts:
-        if alert.firing and (dispatch := known.of(Key.of(alert))):
-            lines.append(f"alert {alert.number}: {dispatch}")
-    return lines
+    """What to say of each alert that fires: what was found or, where a retraining was started, what came of that."""
+    firing = [(alert, known.of(Key.of(alert))) for alert in alerts if alert.firing]
+    return [*(f"{alert}: {dispatch}" for alert, dispatch in firing if dispatch), *decision.found]
 
 
 def begin(known: Dispatches, path: Path, decision: Decision, reason: str, stage: str) -> Dispatch:

@@ -97,7 +97,7 @@ def test_an_alert_starts_one_retraining_over_restarts_and_the_next_alert_another
     fallen(logged)
     assert "started" in run("--dispatch")
     assert "no retraining: no alert asks for one" in run("--dispatch")
-    assert "a retraining was started for it" in run("--dispatch")
+    assert "error rate since the evidence was nil 1: retraining with feedback/1: started" in run("--dispatch")
     logged.label(logged.predict(200, "v2"), errors=60)
     assert "no retraining: a retraining was started less than 24 hours ago" in run("--dispatch")
     logged.now += 25 * HOUR
@@ -109,7 +109,7 @@ def test_an_alert_starts_one_retraining_over_restarts_and_the_next_alert_another
 def test_what_came_of_it_is_asked_and_said_with_the_alert(logged, run, monkeypatch):
     fallen(logged)
     run("--dispatch")
-    assert "alert 1: retraining with feedback/1: started" in run("--dispatch")
+    assert ": retraining with feedback/1: started" in run("--dispatch")
     monkeypatch.setenv("GH_FAILS", "HTTP 502")
     assert "what came of feedback/1 is not known: `gh api` failed: HTTP 502" in run("--dispatch")
     monkeypatch.delenv("GH_FAILS")
@@ -125,7 +125,7 @@ def test_what_came_of_it_is_asked_and_said_with_the_alert(logged, run, monkeypat
     ]
     monkeypatch.setenv("GH_ANSWER", json.dumps(statuses).replace("\\u001b", "\\\\u001b"))
     said = run("--dispatch")
-    assert "alert 1: retraining with feedback/1: not proposed, worse: \\x1b[31m99 to 98 https://x" in said
+    assert ": retraining with feedback/1: not proposed, worse: \\x1b[31m99 to 98 https://x\n" in said
     monkeypatch.setenv("GH_FAILS", "nobody asks any more")
     assert "not proposed, worse" in run("--dispatch")
 
