@@ -75,11 +75,11 @@ def test_arrows_point_one_way(module):
     assert roots & {"benchmarks", "delivery", "digits", "monitoring", "reporting", "stages", "tests"} <= allowed
 
 
-def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
+def test_monitoring_knows_of_delivery_the_prediction_log_where_it_is_and_how_to_ask_the_service():
     named = {
         node.module
         for path in (ROOT / "monitoring").glob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("delivery")
     }
-    assert named == {"delivery.history", "delivery.schema", "delivery.settings"}
+    assert named == {"delivery.client", "delivery.history", "delivery.schema", "delivery.settings"}
