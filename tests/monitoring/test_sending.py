@@ -1,4 +1,4 @@
-"""Traffic to the service as it is, with a model that takes every image for a 1."""
+"""Traffic to the service as it is, with a model that takes every image for a 0."""
 
 import itertools
 import threading
@@ -10,36 +10,21 @@ import pytest
 from delivery.client import ServiceError
 from delivery.log import LogError
 from delivery.protection import RETRY_AFTER
-from delivery.slot import Loaded
-from delivery.smoke import Smoke
 from monitoring.sending import CONNECTIONS, SOURCE, Connection, Rhythm, Sender
 from monitoring.simulated import Traffic, Trial
 from tests import synthetic
+from tests.delivery.service.asked import Stub
 from tests.delivery.serving import serving, wait_until
 
 DATA = synthetic.digits(100)
 
 
-class Ones:
-    """A model that answers when it may."""
-
-    def __init__(self) -> None:
-        self.open = threading.Event()
-        self.open.set()
-
-    def load(self, _accuracy: float) -> Loaded:
-        return Loaded("v1", "4996717", self, Smoke(True, 20, 20))
-
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
-        assert self.open.wait(20)
-        return np.tile(np.float32([0.05, 0.55] + [0.05] * 8), (len(images), 1))
-
-
 @pytest.fixture
 def model():
-    made = Ones()
-    yield made
-    made.open.set()
+    stub = Stub()
+    stub.open.set()
+    yield stub
+    stub.open.set()
 
 
 @pytest.fixture
@@ -73,8 +58,8 @@ def test_everything_is_sent_once_and_answered_and_some_of_it_labelled(running, s
 
     assert sorted(image.tobytes() for image in rows.pixels) == sorted(labels)
     assert (one.tally.sent, one.tally.answered) == (60, {False: 20, True: 40})
-    ones = [sum(picture.label == 1 for picture in part) for part in (expected[:20], expected[20:])]
-    assert one.tally.right == {False: ones[0], True: ones[1]}
+    zeros = [sum(picture.label == 0 for picture in part) for part in (expected[:20], expected[20:])]
+    assert one.tally.right == {False: zeros[0], True: zeros[1]}
     labelled = np.flatnonzero(rows.truths >= 0)
     assert 15 < len(labelled) == one.tally.labels < 45
     assert [labels[rows.pixels[row].tobytes()] for row in labelled] == rows.truths[labelled].tolist()

@@ -15,8 +15,8 @@ from monitoring.sending import Sender
 from monitoring.simulated import CHANGES, TrialError
 from stages import evaluate
 from tests import synthetic
+from tests.delivery.service.asked import Stub
 from tests.delivery.serving import ROOT, serving
-from tests.monitoring.test_sending import Ones
 
 TOKEN = "a secret"
 
@@ -24,7 +24,9 @@ TOKEN = "a secret"
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     """A service of the stage staging, which asks for a token with labels."""
-    with serving(tmp_path_factory.mktemp("service"), Ones(), token=TOKEN) as service:
+    stub = Stub()
+    stub.open.set()
+    with serving(tmp_path_factory.mktemp("service"), stub, token=TOKEN) as service:
         yield service
 
 
@@ -66,8 +68,8 @@ def test_it_says_what_it_will_send_and_what_came_of_it(command, running, monkeyp
     first, *last = command("--shift=invert", "--mix=0.5", "--clean=20", "--count=60", "--labels=1", "--delay=0.01")
     assert running.count() == before + 60
     assert first == (
-        f"{running.client.base_url} answers with v1: 20 images as they are, then invert (50% of them), 1000 a second, "
-        "60 in all; labels for 100%, after 0.01 s"
+        f"{running.client.base_url} answers with v0.0.1: 20 images as they are, then invert (50% of them), "
+        "1000 a second, 60 in all; labels for 100%, after 0.01 s"
     )
     assert re.fullmatch(r"60 sent in \d+ s: 60 answered, 60 labels", last[0])
     assert re.fullmatch(r"accuracy, clean: \d+\.00% of 20", last[1])
