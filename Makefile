@@ -82,7 +82,7 @@ deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging 
 	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(call flag,watch,WATCH)
 
 serve: $(VENV)/installed-serve ## answer requests with what STAGE=production has, or the workspace's model: [PORT=8000]
-	@exec python -m delivery.serve $(call option,stage,STAGE) $(call option,port,PORT)
+	@exec python -m monitoring.serve $(call option,stage,STAGE) $(call option,port,PORT)
 
 simulate: $(VENV)/installed-serve ## test images as traffic, to see a drift: [SHIFT=rotate30] [MIX=0.1] [RATE=50] [COUNT=2000] [LABELS=0.3] ...
 	@exec python -m monitoring.simulate $(call option,shift,SHIFT) $(call option,mix,MIX) $(call option,rate,RATE) \
@@ -122,7 +122,7 @@ $(VENV)/installed: pyproject.toml requirements.lock | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/installed-serve: $(VENV)/installed
-	$(PIP) install --constraint requirements.lock --editable '.[serve]'
+	$(PIP) install --constraint requirements.lock --editable '.[serve,monitor]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json
