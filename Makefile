@@ -8,7 +8,8 @@ BASE ?= origin/main
 # A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
-unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED
+unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED \
+  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED
 define newline
 
 
@@ -26,7 +27,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
-  export-feedback retrain image check-image plots lock clean
+  simulate export-feedback retrain image check-image plots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -78,10 +79,15 @@ versions: $(VENV)/installed ## what is in which stage, since when, and how good
 	@python -m delivery.versions
 
 deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging [WATCH=1] [REPO=https://...] [URL=]
-	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(if $(value WATCH),--watch)
+	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(call flag,watch,WATCH)
 
 serve: $(VENV)/installed-serve ## answer requests with what STAGE=production has, or the workspace's model: [PORT=8000]
 	@exec python -m monitoring.serve $(call option,stage,STAGE) $(call option,port,PORT)
+
+simulate: $(VENV)/installed-serve | data/traffic.npz ## send test images to STAGE=staging as traffic, to see a drift: [SHIFT=rotate30] [LABELS=0.3] ...
+	@exec python -m monitoring.simulate $(call option,shift,SHIFT) $(call option,mix,MIX) $(call option,rate,RATE) \
+	  $(call option,clean,CLEAN) $(call option,count,COUNT) $(call option,labels,LABELS) $(call option,delay,DELAY) \
+	  $(call option,seed,SEED) $(call option,stage,STAGE) $(call option,url,URL)
 
 export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=production to data/production: [PUSH=1] [SINCE=2026-11-01]
 	@python -m monitoring.feedback $(call option,stage,STAGE) $(call option,since,SINCE) $(call flag,simulated,SIMULATED) $(push)
@@ -139,6 +145,9 @@ $(VENV)/installed-tools: $(VENV)/installed-dev tests/s3_server.lock tests/browse
 
 data/raw: | $(VENV)/installed
 	dvc pull data/raw || echo 'Not to be had from the DVC remote: fetch will download it.'
+
+data/traffic.npz: | $(VENV)/installed
+	dvc pull $@
 
 # Also where another version has come by Git: `dvc repro` would take what lies here for the newer one.
 data/production: data/production.dvc | $(VENV)/installed

@@ -86,13 +86,15 @@ def known_of_delivery(path: Path) -> set[str]:
 
 
 def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
-    """But for the service that it stands beside, and for retraining, which asks for the champion and for branches."""
+    """But for the service that it stands beside or asks, and for retraining, which wants the champion and branches."""
     others = {
         "adopt": {"delivery.git"},
         "challenge": {"delivery.artifact", "delivery.git", "delivery.registry"},
         "feedback_branch": {"delivery.git"},
         "retrain": {"delivery.git", "delivery.printable"},
+        "sending": {"delivery.client"},
         "serve": {"delivery.serve"},
+        "simulate": {"delivery.client"},
     }
     log = {"delivery.history", "delivery.schema", "delivery.settings"}
     named = {path.stem: known_of_delivery(path) - log for path in (ROOT / "monitoring").glob("*.py")}
