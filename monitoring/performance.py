@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from scipy import special
 
-from delivery.history import UNKNOWN, Rows
+from delivery.history import UNKNOWN, Count
 from digits import scoring
 from digits.dataset import CLASSES
 from monitoring.result import MOST_UNUSUAL, Detector, Feature, Result
@@ -18,8 +18,20 @@ class Period:
 
     version: str
     since: int  # microseconds since 1970, UTC
-    predictions: int
+    predicted: np.ndarray  # int (classes,): how often each class was predicted
     confusion: np.ndarray  # int (classes, classes): true class, predicted class; of the labelled ones
+    first: int  # time of its first prediction, and of its last
+    last: int
+
+    @classmethod
+    def empty(cls, version: str) -> "Period":
+        """One in which the version answered nothing."""
+        return cls(version, 0, np.zeros(CLASSES, int), np.zeros((CLASSES, CLASSES), int), 0, 0)
+
+    @property
+    def predictions(self) -> int:
+        """How many it has."""
+        return int(self.predicted.sum())
 
     @property
     def labelled(self) -> int:
@@ -60,28 +72,40 @@ class Period:
         }
 
 
-def performance(parts: Iterable[Rows], seconds: float) -> list[Period]:
-    """Sort predictions into periods by the time when they were made, each version apart; empty ones are left out.
+def performance(counts: Iterable[Count]) -> list[Period]:
+    """Put together what was counted, as `History.counts` has it: one period after the other, each version apart."""
+    found: dict[tuple[int, str], list[Count]] = {}
+    for count in counts:
+        found.setdefault((count.since, count.version), []).append(count)
+    return [_period(*key, found[key]) for key in sorted(found)]
 
-    Args:
-        parts: as `History.predictions` yields them.
-        seconds: length of a period; periods begin at multiples of it since 1970.
-    """
-    length = round(seconds * 1_000_000)
-    counts: dict[tuple[int, str], int] = {}
-    confusions: dict[tuple[int, str], np.ndarray] = {}
-    for rows in parts:
-        starts = rows.times // length * length
-        versions = np.array(rows.versions)
-        for start in np.unique(starts):
-            for version in np.unique(versions[starts == start]):
-                key = int(start), str(version)
-                here = (starts == start) & (versions == version)
-                known = here & (rows.truths != UNKNOWN)
-                counts[key] = counts.get(key, 0) + int(here.sum())
-                found = scoring.confusion_matrix(rows.truths[known], rows.labels[known], CLASSES)
-                confusions[key] = confusions.get(key, 0) + found
-    return [Period(key[1], key[0], counts[key], confusions[key]) for key in sorted(counts)]
+
+def total(periods: Iterable[Period]) -> list[Period]:
+    """The same periods taken together, each version apart."""
+    by_version: dict[str, list[Period]] = {}
+    for period in periods:
+        by_version.setdefault(period.version, []).append(period)
+    return [
+        Period(
+            version=version,
+            since=min(part.since for part in parts),
+            predicted=np.sum([part.predicted for part in parts], 0),
+            confusion=np.sum([part.confusion for part in parts], 0),
+            first=min(part.first for part in parts),
+            last=max(part.last for part in parts),
+        )
+        for version, parts in by_version.items()
+    ]
+
+
+def _period(since: int, version: str, counts: Sequence[Count]) -> Period:
+    predicted, confusion = np.zeros(CLASSES, int), np.zeros((CLASSES, CLASSES), int)
+    for count in counts:
+        predicted[count.label] += count.predictions
+        if count.truth != UNKNOWN:
+            confusion[count.truth, count.label] += count.predictions
+    first, last = min(count.first for count in counts), max(count.last for count in counts)
+    return Period(version, since, predicted, confusion, first, last)
 
 
 def accuracy(truths: np.ndarray, wrong: np.ndarray, at_least: float, images: Sequence[str] = ()) -> Result:
