@@ -9,16 +9,18 @@ FROM python:3.11-slim
 
 WORKDIR /app
 
-# The extra `serve` names all that serving needs. The project itself is not installed: it would bring what trains models.
+# The extras name all that serving and monitoring need. The project itself is not installed: it would bring what trains
+# models.
 COPY pyproject.toml requirements.lock ./
-RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*project['optional-dependencies']['serve'], sep='\n')" > serve.txt \
+RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*(name for extra in ('serve', 'monitor') for name in project['optional-dependencies'][extra]), sep='\n')" > serve.txt \
     && python -m pip install --no-cache-dir --constraint requirements.lock --requirement serve.txt
 
 # Compiled now, for later nothing can be written: but in logs, by whichever user the container is run as.
 COPY digits digits
 COPY delivery delivery
+COPY monitoring monitoring
 COPY params.yaml ./
-RUN python -m compileall -q digits delivery && install -d -m 1777 logs && install -d deployments
+RUN python -m compileall -q digits delivery monitoring && install -d -m 1777 logs && install -d deployments
 
 USER 10001:10001
 VOLUME ["/app/logs"]
@@ -30,5 +32,5 @@ ENV MNIST_HOST=0.0.0.0 MNIST_PORT=8000 PYTHONUNBUFFERED=1
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import http.client, os, sys; to = http.client.HTTPConnection('127.0.0.1', int(os.environ['MNIST_PORT']), timeout=4); to.request('GET', '/healthz'); sys.exit(to.getresponse().status != 200)"]
 
-ENTRYPOINT ["python", "-m", "delivery.serve", "--as-placed"]
+ENTRYPOINT ["python", "-m", "monitoring.serve", "--as-placed"]
 CMD ["--stage", "production"]

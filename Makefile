@@ -80,7 +80,7 @@ deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging 
 	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(if $(value WATCH),--watch)
 
 serve: $(VENV)/installed-serve ## answer requests with what STAGE=production has, or the workspace's model: [PORT=8000]
-	@exec python -m delivery.serve $(call option,stage,STAGE) $(call option,port,PORT)
+	@exec python -m monitoring.serve $(call option,stage,STAGE) $(call option,port,PORT)
 
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .
@@ -115,7 +115,7 @@ $(VENV)/installed: pyproject.toml requirements.lock | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/installed-serve: $(VENV)/installed
-	$(PIP) install --constraint requirements.lock --editable '.[serve]'
+	$(PIP) install --constraint requirements.lock --editable '.[serve,monitor]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json

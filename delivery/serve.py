@@ -1,6 +1,8 @@
 """Serve a stage's version over HTTP.
 
-python -m delivery.serve [--stage production] [--port 8000]    (make serve STAGE=production)
+python -m delivery.serve [--stage production] [--port 8000]
+
+The service alone; `python -m monitoring.serve` (make serve STAGE=production) has the monitor beside it.
 """
 
 import argparse
@@ -10,6 +12,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import uvicorn
 from fastapi import FastAPI
@@ -32,7 +36,11 @@ _SWITCH_INTERVAL = 0.0005
 _FAILED = 3  # exit code of a service that could not start, uvicorn's
 
 
-def main() -> None:
+# What runs beside a service as long as it serves, and may add routes to it before.
+Beside = Callable[[FastAPI, ServiceSettings], AbstractContextManager[object]]
+
+
+def main(beside: Beside = lambda _app, _settings: nullcontext()) -> None:
     """Serve until SIGTERM or Ctrl-C; what is under way by then is answered."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)  # also what uvicorn calls when it has closed down
@@ -50,10 +58,12 @@ def main() -> None:
     listening = listen(settings.host, settings.port)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"{settings.stage}: http://{host}:{listening.getsockname()[1]}", flush=True)
-    serving = server(create_app(delivery, settings, source), delivery)
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    gc.freeze()  # modules stay: to look through them for garbage again and again would make everybody wait
-    serving.run([listening])
+    app = create_app(delivery, settings, source)
+    serving = server(app, delivery)
+    with beside(app, settings):
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        gc.freeze()  # modules stay: to look through them for garbage again and again would make everybody wait
+        serving.run([listening])
     if not serving.started:
         sys.exit(_FAILED)
 

@@ -34,6 +34,7 @@ class AccuracyParams:
 class MonitoringParams:
     """Section `monitoring`."""
 
+    look_seconds: Annotated[float, Range(at_least=0.1, at_most=3600)]
     window: Annotated[int, Range(at_least=20, at_most=10_000)]
     smallest_window: Annotated[int, Range(at_least=20, at_most=10_000)]
     gap_seconds: Annotated[float, Range(above=0)]

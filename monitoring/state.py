@@ -72,6 +72,8 @@ class State:
     form: Literal[1] = 1  # raised when the fields change
     since: int | None = None  # where the next look at the predictions begins; None is the beginning of the log
     until: int | None = None  # where the last one ended
+    looked: int | None = None  # when the last look was over, whether it succeeded or not
+    error: str = ""  # why it did not
     before: int = 0  # predictions in the hour before `since`, when they were last counted
     late: int = 0  # that were dated into time already read, for a clock was set back: they were not judged
     streams: dict[str, Stream] = dataclasses.field(default_factory=dict)
@@ -81,6 +83,11 @@ class State:
 
 
 _STATE = pydantic.TypeAdapter(State)
+
+
+def path(stage: str) -> Path:
+    """Where the state of a stage's monitoring is kept."""
+    return Path("logs") / f"{stage}-monitoring.json"
 
 
 def write(path: Path, state: State) -> None:
@@ -100,7 +107,7 @@ def read(path: Path) -> State:
         return State()
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise StateError(
             f"{path}: not monitoring's state ({where}: {first['msg']}); remove it, to begin anew at the "
             f"start of the log; what is wrong then is told again"

@@ -3,15 +3,20 @@
 Run by `dvc repro`, or alone: python -m stages.train
 """
 
+import sqlite3
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from digits.architecture import ModelParams
 from digits.dataset import labelled
-from digits.errors import run
+from digits.errors import PipelineError, run
 from digits.params import load
 from digits.recipe import TrainParams, pin_cpu
 from digits.storage import read_arrays, read_json, write_bytes, write_json
+
+if TYPE_CHECKING:
+    from dvclive.live import Live
 
 TRAIN = Path("data/prepared/train.npz")
 VALIDATION = Path("data/prepared/validation.npz")
@@ -27,14 +32,13 @@ def main() -> None:
     pin_cpu(params)
     # From here on, because what torch computes at first settles which instructions it uses.
     import torch
-    from dvclive.live import Live
     from tqdm import tqdm
 
     from digits import training, weights
     from digits.model import parameter_count
 
     torch.set_num_threads(params.threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, which imports the compiler: two seconds
     # Nothing here reads memory before it is written; to fill all of it costs a tenth of the time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     train = labelled(read_arrays(TRAIN, "images", "labels"), str(TRAIN))
@@ -44,7 +48,7 @@ def main() -> None:
     model = training.build(
         model_params, params, torch.from_numpy(train.images), pixels["pixel_mean"], pixels["pixel_std"]
     )
-    with Live(str(LIVE), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False) as live:
+    with open_live() as live:
         started = time.perf_counter()
         with tqdm(unit="step", disable=None) as bar:
             for record in training.fit(model, train, validation, params):
@@ -68,6 +72,23 @@ def main() -> None:
     }
     write_bytes(WEIGHTS, weights.serialize(model, facts))
     write_json(TIMES, {"seconds": round(seconds, 3), "seconds_per_epoch": round(seconds / params.epochs, 3)})
+
+
+def open_live() -> "Live":
+    """DVCLive in `results/train`; it leaves dvc.yaml and experiments alone.
+
+    Raises:
+        PipelineError: the disk is full, which DVC's databases notice first.
+    """
+    from dvclive.live import Live
+
+    try:
+        return Live(str(LIVE), dvcyaml=None, save_dvc_exp=False, report=None, monitor_system=False)
+    except sqlite3.OperationalError as error:
+        raise PipelineError(
+            f".dvc: a database of DVC can't be written ({error})\n"
+            f"  free some space, then run the same command again: finished outputs are kept"
+        ) from None
 
 
 if __name__ == "__main__":

@@ -94,11 +94,13 @@ def test_every_stage_is_in_the_pipeline():
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_package_holds_a_docstring_alone(package):
-    (only,) = source(f"{package}/__init__.py").body
-    assert isinstance(only, ast.Expr)
-    assert isinstance(only.value, ast.Constant)
-    assert isinstance(only.value.value, str)
+def test_what_no_stage_depends_on_computes_nothing(package):
+    docstring, *rest = source(f"{package}/__init__.py").body
+    assert isinstance(docstring, ast.Expr)
+    assert isinstance(docstring.value, ast.Constant)
+    assert isinstance(docstring.value.value, str)
+    allowed = ["import sys", "sys.dont_write_bytecode = True"] if package == "stages" else []
+    assert [ast.unparse(statement) for statement in rest] == allowed
 
 
 @pytest.mark.parametrize(

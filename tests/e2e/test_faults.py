@@ -89,32 +89,43 @@ def test_training_that_is_killed_within_the_epoch_is_made_up_for(project, tmp_pa
     assert not leftovers(project)
 
 
-# The largest file that the stage may write, and its output that does not fit.
+TOO_LARGE = "File too large\n  raise the file-size limit (`ulimit -f`), then run the same command again"
+# The largest file that the stage may write, and what it says of the first one that does not fit.
 FULL = {
-    "fetch": (1_000_000, "data/raw/MNIST/train-images-idx3-ubyte.gz"),
-    "preprocess": (1_000_000, "data/prepared/train.npz"),
-    "export": (10_000, "models/model.onnx"),
-    "evaluate": (700_000, "data/traffic.npz"),
+    "fetch": (1_000_000, f"data/raw/MNIST/train-images-idx3-ubyte.gz: {TOO_LARGE}"),
+    "preprocess": (1_000_000, f"data/prepared/train.npz: {TOO_LARGE}"),
+    "train": (
+        90_000,
+        ".dvc: a database of DVC can't be written (disk I/O error)\n"
+        "  free some space, then run the same command again: finished outputs are kept",
+    ),
+    "export": (10_000, f"models/model.onnx: {TOO_LARGE}"),
+    "evaluate": (700_000, f"data/traffic.npz: {TOO_LARGE}"),
+    "check": (1_000, f"results/check/verdict.json: {TOO_LARGE}"),
 }
 
 
 @pytest.mark.parametrize("stage", FULL)
 def test_a_full_disk_is_named_and_costs_nothing(project, tmp_path, stage):
-    size, file = FULL[stage]
+    size, said = FULL[stage]
     finished = project.outputs()
+    for compiled in project.path.glob("*/__pycache__"):
+        shutil.rmtree(compiled)
     project.comment(f"stages/{stage}.py")
     lock, undisturbed = (project / "dvc.lock").read_bytes(), expected_lock(project, f"stages/{stage}.py")
     env = {"MNIST_MIRRORS": shutil.copytree(project / "data/raw/MNIST", tmp_path / "mirror").as_uri()}
     if stage == "fetch":
-        (project / file).unlink()
+        (project / "data/raw/MNIST/train-images-idx3-ubyte.gz").unlink()
 
     # A limit on the size of the stage's files stands in for the end of the disk: the same calls fail.
     output = project.dvc("repro", fails=True, env=env | {"PYTHONPATH": str(HOOKS), "LIMIT_FILES": str(size)})
 
-    assert (
-        f"error: {file}: File too large\n  raise the file-size limit (`ulimit -f`), then run the same command again"
-    ) in output
+    assert f"error: {said}" in output
     assert "Traceback" not in output
+    # Nothing compiled that a full disk could have cut short, for that would stop every later run. What fits into one
+    # block of the disk is whole or empty, and an empty one Python makes anew.
+    left = [*project.path.glob("*/__pycache__/*")]
+    assert all(compiled.name.startswith("__init__.") and compiled.stat().st_size < 4096 for compiled in left), left
     assert (project / "dvc.lock").read_bytes() == lock
     assert not leftovers(project)
     for name, content in project.outputs().items():

@@ -1,8 +1,13 @@
+import json
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from delivery.history import History
+from delivery.schema import LogError
 from delivery.settings import SettingsError
 from digits.storage import write_arrays
 from monitoring import watch
@@ -64,3 +69,41 @@ def test_it_goes_on_until_it_is_interrupted(logged, told, monkeypatch, capsys):
     monkeypatch.setattr(watch.time, "sleep", sleep)
     assert [line.split(",")[-1] for line in told()] == [*[" accuracy too little data"] * 3, "stopped"]
     assert slept == [7, 7, 7]
+
+
+def test_two_that_watch_one_stage_would_forget_what_the_other_saw(logged, told):
+    logged.predict(100)
+    with (
+        watch.only_one(Path("logs/staging-monitoring.json")),
+        pytest.raises(watch.WatchedError, match=r"^logs/staging-monitoring\.json: another process watches this stage"),
+    ):
+        told()
+    assert len(told()) == 1
+
+
+def test_a_log_that_can_not_be_read_for_a_while_is_told_once_and_costs_nothing(logged, told, monkeypatch):
+    logged.predict(100)
+    monkeypatch.setattr(sys, "argv", ["watch", "--stage", "staging", "--every", "7"])
+    readable, kept = History.predictions, []
+
+    def unreadable(*_arguments):
+        raise OperationalError("SELECT", {}, Exception("disk I/O error"))
+
+    def sleep(_seconds: float) -> None:
+        kept.append(json.loads(Path("logs/staging-monitoring.json").read_text()))
+        if len(kept) == 4:
+            raise KeyboardInterrupt
+        monkeypatch.setattr(History, "predictions", unreadable if len(kept) < 3 else readable)
+        logged.now += 10_000_000
+
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    assert [line for line in told() if "error" in line] == ["error: the log can't be read: disk I/O error"]
+    said = "the log can't be read: disk I/O error"
+    assert [state["error"] for state in kept] == ["", said, said, ""]
+    assert all(len(state["windows"]) == 1 for state in kept)
+    assert len({state["looked"] for state in kept}) == 4
+    # Once alone, it is told by the exit code.
+    monkeypatch.setattr(sys, "argv", ["watch", "--stage", "staging"])
+    monkeypatch.setattr(History, "predictions", unreadable)
+    with pytest.raises(LogError, match="disk I/O error"):
+        told()
