@@ -17,11 +17,14 @@ from delivery.history import History
 from delivery.pages import add_pages
 from delivery.schema import now, reason
 from delivery.service import Service
+from digits.errors import PipelineError
 from monitoring.figures import Figures
-from monitoring.gathering import SPANS, Sources, Watched, gather
+from monitoring.gathering import SPANS, Sources, gather
 from monitoring.latency import Latency
 from monitoring.references import References
 from monitoring.settings import MonitoringParams
+from monitoring.state import State
+from monitoring.watcher import Watcher
 
 PAGE = Path(__file__).parent / "page"
 
@@ -38,7 +41,6 @@ SCRIPTS = (
     "view.js",
 )  # each imports only what stands before it
 LIVE, SAVED = "live.js", "saved.js"
-_PREDICT = "/v1/predict"
 # Figures are gathered anew when they are older than this, and than so many times what it took to gather them.
 _FRESH_SECONDS, _SHARE = 2.0, 20
 
@@ -79,27 +81,26 @@ class Cache:
             self._gathering.release()
 
 
-def add_dashboard(app: FastAPI, watched: Watched, params: MonitoringParams, every: float | None = None) -> Latency:
+def add_dashboard(app: FastAPI, watched: Watcher, params: MonitoringParams, latency: Latency) -> None:
     """Give a service its dashboard, at `/dashboard`.
 
     Args:
         app: made by `create_app`.
         watched: who looks at the log.
         params: section `monitoring`.
-        every: seconds between two looks.
-
-    Returns:
-        what has to be sampled now and then, so that the page can tell how long answers took.
+        latency: what is known of the service's answers.
     """
     service: Service = app.state.service
     stage = service.settings.stage
     references = References(service.settings.deployments / stage)
-    latency = Latency(lambda: service.metrics.answered(_PREDICT))
 
     def gathered(span: str) -> bytes:
-        latency.sample(now())
+        try:
+            state, error = watched.state, watched.error
+        except PipelineError as damaged:
+            state, error = State(), str(damaged)
         history = History(service.log.engine)
-        return as_json(gather(Sources(history, stage, references, params, watched, every, latency), span, now()))
+        return as_json(gather(Sources(history, stage, references, params, state, error, True, latency), span, now()))
 
     cache = Cache(gathered)
 
@@ -115,4 +116,3 @@ def add_dashboard(app: FastAPI, watched: Watched, params: MonitoringParams, ever
     scripts = {f"/dashboard/{name}": (PAGE / name, "text/javascript") for name in (*SCRIPTS, LIVE)}
     styles = {"/dashboard/dashboard.css": (PAGE / "dashboard.css", "text/css")}
     add_pages(app, {"/dashboard": (PAGE / "dashboard.html", "text/html"), **styles, **scripts})
-    return latency

@@ -177,7 +177,7 @@ class Looked:
     """How monitoring itself is."""
 
     time: int | None  # of the last look
-    error: str | None
+    error: str  # why it, or the newest one, found nothing; else empty
     until: int | None  # it has judged what was predicted until then
     late: int
     every: float | None  # seconds; None if nobody looks again and again

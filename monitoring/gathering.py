@@ -5,7 +5,7 @@ What it costs is bounded: the database counts, at most MOST_READ predictions, an
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from delivery.history import History, Window
 from delivery.schema import SECOND
@@ -24,7 +24,7 @@ from monitoring.unusual import groups
 
 MOST_READ = 500_000  # predictions
 _SURE = 2000  # of each version, for the histogram of confidence
-_VERSIONS, _ALERTS = 8, 50  # the newest
+_VERSIONS, _ALERTS, _CHANGES = 8, 50, 50  # the newest
 
 
 class Span(NamedTuple):
@@ -43,22 +43,6 @@ SPANS = {
 }
 
 
-class Watched(Protocol):
-    """Whoever looks at the log again and again, as the page sees him."""
-
-    @property
-    def state(self) -> State:
-        """The newest."""
-
-    @property
-    def looked(self) -> int | None:
-        """When that was; microseconds since 1970, UTC."""
-
-    @property
-    def error(self) -> str | None:
-        """Why the last look failed."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Sources:
     """Where the figures come from."""
@@ -67,8 +51,9 @@ class Sources:
     stage: str
     references: References
     params: MonitoringParams
-    watched: Watched
-    every: float | None = None  # seconds between two looks
+    state: State  # the newest
+    error: str = ""  # why there is no newer one
+    watched: bool = False  # whether somebody looks again and again, or did once
     latency: Latency | None = None  # of a running service
     most_read: int = MOST_READ
 
@@ -81,7 +66,7 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
         span: one of SPANS.
         now: microseconds since 1970, UTC.
     """
-    history, stage, state, latency = sources.history, sources.stage, sources.watched.state, sources.latency
+    history, stage, state, latency = sources.history, sources.stage, sources.state, sources.latency
     period = SPANS[span].period * SECOND
     since = (now - SPANS[span].seconds * SECOND) // period * period
     # Not by stage, which is in no index: where stages share a log, the limit is one for all of them.
@@ -99,7 +84,7 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
         read_since=read_since,
         period=period,
         newest=history.time_of_newest(1, Window(stage=stage)),
-        looked=Looked(sources.watched.looked, sources.watched.error, state.until, state.late, sources.every),
+        looked=_looked(sources),
         thresholds=_thresholds(sources.params),
         edges=confidence.EDGES,
         versions=_versions(sources, shown, periods, window, now),
@@ -129,7 +114,7 @@ def changes(periods: Iterable[Period]) -> list[tuple[int, str]]:
         current.add(period.version)
         if period.version not in before:
             found.append((period.first, period.version))
-    return sorted(found)[1:]
+    return sorted(found)[1:][-_CHANGES:]
 
 
 def _newest(periods: Sequence[Period], state: State) -> list[str]:
@@ -138,6 +123,11 @@ def _newest(periods: Sequence[Period], state: State) -> list[str]:
     for period in periods:
         last[period.version] = max(last.get(period.version, 0), period.last)
     return sorted(last, key=lambda name: (-last[name], name))
+
+
+def _looked(sources: Sources) -> Looked:
+    state, every = sources.state, sources.params.look_seconds if sources.watched else None
+    return Looked(state.looked or None, sources.error or state.error, state.until, state.late, every)
 
 
 def _thresholds(params: MonitoringParams) -> dict[str, float]:
@@ -154,7 +144,7 @@ def _thresholds(params: MonitoringParams) -> dict[str, float]:
 def _versions(
     sources: Sources, shown: Sequence[str], periods: Sequence[Period], window: Window, now: int
 ) -> list[Version]:
-    params, state = sources.params, sources.watched.state
+    params, state = sources.params, sources.state
     monitor = Monitor(sources.history, sources.stage, sources.references, params, state)
     totals = {period.version: period for period in total(periods)}
     found = []

@@ -1,19 +1,20 @@
 """How long the service took to answer, over time: the prediction log does not know, its Prometheus histogram does.
 
-The histogram counts from the service's start on. What it says is kept each time that `sample` is called, in memory and
-for a day, so that differences tell of the time in between. A restart begins anew.
+The histogram counts from the service's start on. What it says is kept every few seconds, in memory and for a day, so
+that differences tell of the time in between. A restart begins anew.
 """
 
 import bisect
 import dataclasses
 import itertools
 import math
+import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from typing import TypeVar
 
 from delivery.metrics import Answered
-from delivery.schema import SECOND
+from delivery.schema import now
 
 _SECONDS, _KEPT = 10, 8640  # between two samples, and of them: a day
 QUANTILES = (0.5, 0.9, 0.99)
@@ -32,23 +33,38 @@ class Served:
 
 
 class Latency:
-    """What one route answered, since this began.
+    """What one route answered, since this began; as a context, asked again and again by a thread.
 
     Args:
         read: the figures at this moment.
+        seconds: between two samples.
         kept: samples, at most.
     """
 
-    def __init__(self, read: Callable[[], Answered], kept: int = _KEPT) -> None:
-        self._read = read
+    def __init__(self, read: Callable[[], Answered], seconds: float = _SECONDS, kept: int = _KEPT) -> None:
+        self._read, self._seconds = read, seconds
         self._samples: deque[tuple[int, Answered]] = deque(maxlen=kept)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="latency", daemon=True)
 
-    def sample(self, now: int) -> None:
-        """Remember the figures, if the last ones are old enough; a clock that was set back begins anew."""
-        if self._samples and now < self._samples[-1][0]:
+    def __enter__(self) -> "Latency":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._ended.is_set():
+            self.sample(now())
+            self._ended.wait(self._seconds)
+
+    def sample(self, time: int) -> None:
+        """Remember the figures; a clock that was set back begins anew."""
+        if self._samples and time <= self._samples[-1][0]:
             self._samples.clear()
-        if not self._samples or now - self._samples[-1][0] >= _SECONDS * SECOND:
-            self._samples.append((now, self._read()))
+        self._samples.append((time, self._read()))
 
     @property
     def since(self) -> int | None:

@@ -8,7 +8,6 @@ images that users sent.
 
 import argparse
 import base64
-import dataclasses
 import hashlib
 import re
 from pathlib import Path
@@ -28,25 +27,10 @@ from monitoring.figures import Figures
 from monitoring.gathering import SPANS, Sources, gather
 from monitoring.references import References
 from monitoring.settings import MonitoringParams
-from monitoring.state import State
-from monitoring.watch import LOGS
 
 _EXTERNAL = re.compile(r'<link rel="stylesheet".*>\n|<script type="module".*</script>\n')
 _IMPORT = re.compile(r"^import \{.*\} from .*;\n", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?:function|const|class) (\w+)", re.MULTILINE)
-
-
-@dataclasses.dataclass(frozen=True)
-class Left:
-    """What whoever watched the log left of it."""
-
-    state: State
-    error: None = None
-
-    @property
-    def looked(self) -> int | None:
-        """When he looked last, as far as the state tells."""
-        return self.state.until
 
 
 def main() -> None:
@@ -59,7 +43,7 @@ def main() -> None:
     params, stage = load(MonitoringParams, "monitoring"), arguments.stage
     settings = ServiceSettings.from_environment(stage, load(DeliveryParams, "delivery"))
     engine, references = connect(settings.log_url), References(settings.deployments / stage)
-    left = Left(state.read(LOGS / f"{stage}-monitoring.json"))
+    left = state.read(state.path(stage))
     try:
         figures = gather(Sources(History(engine), stage, references, params, left), arguments.span, now())
     except sa.exc.SQLAlchemyError as error:

@@ -15,6 +15,8 @@ from delivery.settings import ServiceSettings
 from digits.errors import run
 from digits.params import load
 from monitoring import state
+from monitoring.dashboard import add_dashboard
+from monitoring.latency import Latency
 from monitoring.settings import MonitoringParams
 from monitoring.watcher import Watcher
 
@@ -25,10 +27,12 @@ def main() -> None:
 
 
 @contextmanager
-def beside(_app: FastAPI, settings: ServiceSettings) -> Iterator[Watcher]:
-    """Watch as long as the service serves."""
+def beside(app: FastAPI, settings: ServiceSettings) -> Iterator[Watcher]:
+    """Watch as long as the service serves, and show what is found."""
     params = load(MonitoringParams, "monitoring")
-    with Watcher(settings.stage, state.path(settings.stage), params.look_seconds) as watcher:
+    latency = Latency(lambda: app.state.service.metrics.answered("/v1/predict"))
+    with Watcher(settings.stage, state.path(settings.stage), params.look_seconds) as watcher, latency:
+        add_dashboard(app, watcher, params, latency)
         yield watcher
 
 

@@ -86,4 +86,8 @@ def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
     }
     # Where both are put together; `from delivery import serve`.
     assert named.pop("serve.py") == {"delivery", "delivery.settings"}
+    # The page is the service's, and shows what that measured.
+    assert {"delivery.pages", "delivery.service"} < named.pop("dashboard.py")
+    assert named.pop("latency.py") == {"delivery.metrics", "delivery.schema"}
+    assert named.pop("report.py") - {"delivery.history", "delivery.schema", "delivery.settings"} == {"delivery.pages"}
     assert set().union(*named.values()) == {"delivery.history", "delivery.schema", "delivery.settings"}

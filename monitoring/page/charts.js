@@ -52,15 +52,16 @@ export class Frame {
 
   /**
    * A chart. `fill(at, area)` returns its elements, where `at(value)` is a height in pixels and `area` has top and
-   * bottom; `read(time)` returns what is known of that time, as [words, class] each.
+   * bottom; `read(time)` returns what is known of that time, as [words, class] each. `label` writes at the
+   * marks what they mean, `plain` leaves out the bands.
    */
-  chart({ name, height, y, fill, read, label = false }) {
+  chart({ name, height, y, fill, read, label = false, plain = false }) {
     const bottom = TOP + height, at = (value) => TOP + height * (1 - y.place(value));
     const line = draw("line", { class: "cursor", y1: TOP, y2: bottom, visibility: "hidden" });
     const picture = draw(
       "svg",
       { class: "chart", width: this.width, height: bottom + BOTTOM, role: "img", "aria-label": name },
-      ...this.#bands(bottom),
+      ...(plain ? [] : this.#bands(bottom)),
       ...y.ticks.flatMap((tick) => this.#tick(tick, at(tick.value))),
       ...this.#times(bottom),
       ...fill(at, { top: TOP, bottom }),
@@ -120,10 +121,12 @@ export class Frame {
   }
 
   #marks(bottom, label) {
+    let free = 0; // from there on no words are yet
     return this.marks.filter(([time]) => this.within(time)).flatMap(([time, words]) => {
-      const x = this.x(time), end = x > this.width * 0.7;
+      const x = this.x(time), end = x > this.width * 0.7, long = 8 * words.length;
       const line = draw("line", { class: "change", x1: x, x2: x, y1: label ? 0 : TOP, y2: bottom }, draw("title", {}, words));
-      if (!label) return [line];
+      if (!label || (end ? x - long : x) < free) return [line];
+      free = end ? x : x + long;
       const text = draw("text", { class: "change", x: end ? x - 5 : x + 5, y: TOP + 9, "text-anchor": end ? "end" : "start" }, words);
       return [line, text];
     });
@@ -146,6 +149,6 @@ export function path(places, kind, joined = () => true) {
 export function limit(frame, y, words, kind = "") {
   return [
     draw("line", { class: `limit ${kind}`, x1: LEFT, x2: frame.width - RIGHT, y1: y, y2: y }),
-    draw("text", { class: `limit ${kind}`, x: frame.width - RIGHT - 4, y: y - 4, "text-anchor": "end" }, words),
+    draw("text", { class: `limit ${kind}`, x: LEFT + 4, y: y - 4 }, words),
   ];
 }

@@ -50,6 +50,7 @@ function heat({ figures, frame, chosen }, name, note, strength, read, say, signs
   const plot = frame.chart({
     name: `${name} over time. ${note}`,
     height: 150,
+    plain: true,
     y: rows(DIGITS.map(String)),
     fill: (at, { top, bottom }) => {
       const tall = (bottom - top) / DIGITS.length, paths = new Map(); // one element for all cells of a colour

@@ -31,7 +31,6 @@ export function accuracy({ figures, frame, colour }) {
     height: 150,
     y: linear(low, 1, (share) => `${Math.round(100 * share)} %`, low === 0.95 ? 5 : 4),
     fill: (at) => [
-      ...limit(frame, at(figures.thresholds.accuracy), `${percent(figures.thresholds.accuracy, 0)} asked for`),
       ...figures.versions.flatMap((version) => {
         const own = steps.filter((step) => step.version === version.name);
         const place = (step) => [middle(step), at(step.right / step.labelled)];
@@ -43,6 +42,7 @@ export function accuracy({ figures, frame, colour }) {
           dots(own.map(place), 3, colour(version.name)),
         ];
       }),
+      ...limit(frame, at(figures.thresholds.accuracy), `${percent(figures.thresholds.accuracy, 0)} asked for`),
     ],
     read: (time) =>
       during(figures, time).filter((step) => step.labelled).map((step) => [
@@ -96,7 +96,8 @@ export function evidences({ figures, frame, chosen }) {
       ...limit(frame, at(alert), `ALERT ${alert}`, "alert"),
       ...TESTS.toReversed().flatMap(([name, kind]) => {
         const places = points(name).map(([time, p]) => [frame.x(time), at(p)]);
-        return [kind.includes("line") ? path(places, kind) : null, dots(places, kind.includes("small") ? 1.8 : 3, kind)];
+        const next = (place) => places[place][0] - places[place - 1][0] < frame.width / 15; // no gap in traffic
+        return [kind.includes("line") ? path(places, kind, next) : null, dots(places, kind.includes("small") ? 1.8 : 3, kind)];
       }),
     ],
     read: (time) => {

@@ -18,6 +18,7 @@ export function alerts({ figures, frame }) {
     height: Math.max(1, keys.length) * LANE,
     y: { place: (row) => 1 - row / Math.max(1, keys.length), ticks: [] },
     label: true,
+    plain: true,
     fill: (at) =>
       shown.filter((alert) => lane(alert) >= 0).flatMap((alert) => {
         const from = frame.x(Math.max(alert.since, frame.since)), to = frame.x(alert.resolved ?? frame.until);

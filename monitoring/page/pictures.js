@@ -38,7 +38,7 @@ function figure({ id, time, pixels, label, confidence, truth }) {
     "li",
     { title: `${id}, ${moment(time)} UTC` },
     canvas,
-    element("b", {}, String(label), element("span", { class: "quiet" }, ` ${percent(confidence, 0)}`)),
+    element("b", {}, String(label), element("span", { class: "quiet" }, ` ${percent(confidence)}`)),
     truth === null ? null : element("span", { class: wrong ? "wrong" : "right" }, wrong ? `is a ${truth}` : "right"),
   );
 }

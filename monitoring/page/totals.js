@@ -24,7 +24,7 @@ export function shares({ version, width }) {
 /** How sure the model said it was, beside the reference. */
 export function confidence({ version, width, edges }) {
   const total = sum(version.sure), size = version.reference_sure && sum(version.reference_sure);
-  const names = edges.map((edge, part) => (part ? `to ${100 * edge} %` : `≤ ${100 * edge} %`)).concat(`> ${100 * edges.at(-1)} %`);
+  const names = edges.map((edge) => `≤ ${100 * edge} %`).concat(`> ${100 * edges.at(-1)} %`);
   const note = `${total ? `Highest probability of each of the newest ${many(total, "prediction")}${size ? "; lines: of the reference" : ""}. ` : ""}No estimate of accuracy: under drift a model can stay sure and be wrong.`;
   const ours = names.map((_, part) => (total ? version.sure[part] / total : 0));
   const usual = size ? version.reference_sure.map((number) => number / size) : null;

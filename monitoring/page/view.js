@@ -101,12 +101,13 @@ function standing({ name, detectors }) {
   };
   return Object.entries(detectors).map(([detector, { level, time }]) => {
     const [found, words, without = "no window judged yet"] = said[detector]();
-    const kind = level.replaceAll(" ", "-");
+    const firing = figures.alerts.find((alert) => alert.version === name && alert.detector === detector && alert.resolved === null);
     return element(
       "li",
-      { class: kind },
+      { class: firing ? "alert" : level.replaceAll(" ", "-") },
       element("h2", {}, detector),
-      element("strong", {}, level),
+      element("strong", {}, firing ? "alert" : level),
+      firing ? element("p", {}, `alert ${firing.number} since ${clock(firing.since)}${level === "alert" ? "" : `, now ${level}`}`) : null,
       element("p", {}, found ? words(found) : without),
       element("p", {}, time ? `${duration(figures.now - time)} ago` : "never"),
     );

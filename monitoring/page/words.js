@@ -14,7 +14,7 @@ export function percent(share, digits = 1) {
   if (share === null || share === undefined) return "–";
   const least = 10 ** -digits;
   const whole = share <= 0 || share >= 1 ? 100 * share : Math.min(Math.max(100 * share, least), 100 - least);
-  return `${whole.toFixed(digits)} %`;
+  return `${whole.toFixed(digits)}\u00a0%`;
 }
 
 export function probability(p) {
