@@ -8,7 +8,8 @@ BASE ?= origin/main
 # A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
-unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT
+unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT \
+  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED
 define newline
 
 
@@ -16,7 +17,8 @@ endef
 quoted = '$(subst $(newline), ,$(subst ','\'',$(value $(1))))'
 # An option, if the variable was given to make itself: what happens to be in the environment must not deploy anything.
 option = $(if $(filter command,$(origin $(2))),--$(1)=$(call quoted,$(2)))
-push = $(if $(filter command,$(origin PUSH)),$(if $(filter-out 0 no,$(value PUSH)),--push))
+flag = $(if $(filter command,$(origin $(2))),$(if $(filter-out 0 no,$(value $(2))),--$(1)))
+push = $(call flag,push,PUSH)
 # A file's tests stay in one process, since they share what was costly to prepare.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
@@ -25,7 +27,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
-  image check-image plots lock clean
+  simulate image check-image plots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -77,10 +79,15 @@ versions: $(VENV)/installed ## what is in which stage, since when, and how good
 	@python -m delivery.versions
 
 deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging [WATCH=1] [REPO=https://...] [URL=]
-	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(if $(value WATCH),--watch)
+	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(call flag,watch,WATCH)
 
 serve: $(VENV)/installed-serve ## answer requests with what STAGE=production has, or the workspace's model: [PORT=8000]
 	@exec python -m monitoring.serve $(call option,stage,STAGE) $(call option,port,PORT)
+
+simulate: $(VENV)/installed-serve ## test images as traffic, to see a drift: [SHIFT=rotate30] [MIX=0.1] [RATE=50] [COUNT=2000] [LABELS=0.3] ...
+	@exec python -m monitoring.simulate $(call option,shift,SHIFT) $(call option,mix,MIX) $(call option,rate,RATE) \
+	  $(call option,clean,CLEAN) $(call option,count,COUNT) $(call option,labels,LABELS) $(call option,delay,DELAY) \
+	  $(call option,seed,SEED) $(call option,stage,STAGE) $(call option,url,URL)
 
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .

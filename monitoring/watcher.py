@@ -1,6 +1,7 @@
 """The monitor beside a service: a process of its own, which costs no answer any time and takes none down with it."""
 
 import collections
+import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ from monitoring.state import State
 
 _PATIENCE = 30.0  # seconds after which a watcher that ended is started again
 _ENDING = 10.0  # seconds in which one has to end
+_ASKED = (0, -signal.SIGTERM, -signal.SIGINT)  # exit codes of one that was asked to end, as the service may be, too
 
 
 class Watcher:
@@ -84,7 +86,7 @@ class Watcher:
                 assert self._running.stderr is not None
                 self._words = ""
                 said = collections.deque(self._running.stderr, maxlen=1)
-            if self._ended.is_set():
+            if self._ended.wait(0.5 if self._running.returncode in _ASKED else 0):
                 return
             self._words = said.pop().strip() if said else f"the watcher ended with {self._running.returncode}"
             print(f"monitoring: {self._words}", file=sys.stderr, flush=True)

@@ -75,7 +75,7 @@ def test_arrows_point_one_way(module):
     assert roots & {"benchmarks", "delivery", "digits", "monitoring", "reporting", "stages", "tests"} <= allowed
 
 
-def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
+def test_monitoring_knows_of_delivery_the_prediction_log_where_it_is_and_how_to_ask_the_service():
     named = {
         path.name: {
             str(node.module)
@@ -90,4 +90,6 @@ def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
     assert {"delivery.pages", "delivery.service"} < named.pop("dashboard.py")
     assert named.pop("latency.py") == {"delivery.metrics", "delivery.schema"}
     assert named.pop("report.py") - {"delivery.history", "delivery.schema", "delivery.settings"} == {"delivery.pages"}
-    assert set().union(*named.values()) == {"delivery.history", "delivery.schema", "delivery.settings"}
+    assert set().union(*named.values()) == {
+        *("delivery.client", "delivery.history", "delivery.schema", "delivery.settings")
+    }
