@@ -7,6 +7,8 @@ const LEFT = 52, RIGHT = 10, TOP = 8, BOTTOM = 22; // pixels around what is draw
 const STEPS = [10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400]; // seconds
 const ROOM = 70; // pixels for a time
 
+let pointed = null; // where on which chart
+
 /** From `low` at the bottom to `high`. */
 export function linear(low, high, format, ticks = 4) {
   const rough = (high - low) / ticks, power = 10 ** Math.floor(Math.log10(rough));
@@ -70,23 +72,29 @@ export class Frame {
     );
     const tip = element("div", { class: "tip", "aria-hidden": "true", hidden: "" });
     const plot = element("div", { class: "plot" }, picture, tip);
-    const chart = { line, tip, read };
-    this.charts.push(chart);
-    plot.addEventListener("pointermove", (event) => this.#point(event.clientX - plot.getBoundingClientRect().left, chart));
-    plot.addEventListener("pointerdown", (event) => this.#point(event.clientX - plot.getBoundingClientRect().left, chart));
+    const place = this.charts.push({ line, tip, read }) - 1;
+    for (const moved of ["pointermove", "pointerdown"]) {
+      plot.addEventListener(moved, (event) => this.#point(event.clientX - plot.getBoundingClientRect().left, place));
+    }
     plot.addEventListener("pointerleave", () => this.#point(null));
     return plot;
   }
 
+  /** Where the pointer was when this was drawn anew. */
+  restore() {
+    if (pointed) this.#point(...pointed);
+  }
+
   #point(x, over) {
+    pointed = x === null ? null : [x, over];
     const there = x !== null && x >= LEFT && x <= this.width - RIGHT;
     const time = there && this.since + ((x - LEFT) / (this.width - LEFT - RIGHT)) * (this.until - this.since);
-    for (const { line, tip, read } of this.charts) {
+    for (const [place, { line, tip, read }] of this.charts.entries()) {
       line.setAttribute("visibility", there ? "visible" : "hidden");
       if (there) line.setAttribute("x1", x), line.setAttribute("x2", x);
-      const words = there && tip === over.tip ? read(time) : [];
+      const words = there && place === over ? read(time) : [];
       tip.hidden = !words.length;
-      tip.replaceChildren(element("b", {}, moment(time || 0)), ...words.map(([text, kind]) => element("span", { class: kind }, text)));
+      tip.replaceChildren(element("b", {}, moment(time || 0)), ...words.map(([text, kind]) => element("span", {}, kind ? element("i", { class: kind }) : null, text)));
       tip.classList.toggle("left", x > this.width / 2);
       tip.style.setProperty("--x", `${x > this.width / 2 ? this.width - x : x}px`);
     }

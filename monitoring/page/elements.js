@@ -20,7 +20,7 @@ export function legend(entries) {
 
 /** A table, built once it is opened. `table()` gives `head`, `rows` and perhaps words `above` it. */
 export function folded(key, table) {
-  const body = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures" });
+  const body = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `Figures: ${key}` });
   const summary = element("summary", { "data-key": key }, "Figures");
   const details = element("details", { class: "folded", "data-fold": key }, summary, body);
   details.addEventListener("toggle", () => {

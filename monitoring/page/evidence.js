@@ -24,7 +24,7 @@ export function accuracy({ figures, frame, colour }) {
       ? `No true labels: none of ${many(all, "prediction")} has one yet, so nobody knows.`
       : "No predictions in this time.";
   const least = Math.min(figures.thresholds.accuracy, ...steps.map((step) => step.right / step.labelled));
-  const low = [0.95, 0.9, 0.8, 0.5, 0].find((bound) => bound < least);
+  const low = [0.95, 0.9, 0.8, 0.5].find((bound) => bound < least) ?? 0;
   const middle = (step) => frame.x(step.since + figures.period / 2);
   const plot = frame.chart({
     name: `Accuracy over time. ${note}`,

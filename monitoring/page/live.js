@@ -45,6 +45,8 @@ at("token-dialog").addEventListener("close", () => {
   else warn("What users sent is shown to those who have the service's token. Reload the page to be asked again.");
 });
 
+at("cancel").addEventListener("click", () => at("token-dialog").close("cancel"));
+
 at("spans").addEventListener("change", refresh);
 
 at("pause").addEventListener("click", () => {

@@ -51,6 +51,7 @@ function render() {
   const frame = new Frame({ since: figures.since, until: figures.now, width: drawn, marks, bands: joined(bands) });
   const view = { figures, frame, chosen: name, colour: (one) => colours.get(one) ?? "v0" };
   at("time").replaceChildren(...[alerts, accuracy, evidences, errors, traffic, latency, mix, recall, precision].map((chart) => chart(view)));
+  frame.restore();
   const whole = version && { version, width: third(drawn), edges: figures.edges };
   at("whole").replaceChildren(...(whole ? [shares, confidence, byClass].map((chart) => chart(whole)) : []));
   at("pictures").replaceChildren(pictures(view));

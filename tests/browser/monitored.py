@@ -47,7 +47,7 @@ class Story:
         self.references = References(folder / "deployments" / STAGE)
         history = History(self.log.engine)
         self._monitor = Monitor(history, STAGE, self.references, self.params, state.State())
-        self._images, self._labels = read_arrays(outputs / "data/traffic.npz", "images", "labels")
+        self.images, self._labels = read_arrays(outputs / "data/traffic.npz", "images", "labels")
         self._model = OnnxModel(outputs / "models/model.onnx")
         self._random = np.random.default_rng(0)
         self._next = 0
@@ -76,9 +76,9 @@ class Story:
         """
         for _ in range(round(2 * minutes)):
             count = max(1, self._random.poisson(30 * rate))
-            drawn = np.arange(self._next, self._next + count) % len(self._images)
+            drawn = np.arange(self._next, self._next + count) % len(self.images)
             self._next += count
-            images = self._images[drawn]
+            images = self.images[drawn]
             if degrees:
                 images = rotated(images, degrees)
             probabilities = self._model.probabilities(images)
@@ -112,6 +112,9 @@ def watched(folder: Path, token: str = "") -> Iterator[Service]:
     shutil.copy(ROOT / "params.yaml", folder)
     env = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "MNIST_ADMIN_TOKEN": token}
     command = ["python", "-m", "monitoring.serve", "--as-placed", "--port=0"]
-    with started(command, folder, env | {"MNIST_LOG_URL": "sqlite:///log.db"}, folder / "service.txt") as running:
-        yield Service(folder, running.ready(), running.process)
-        running.end()
+    said = folder / ("with-token.log" if token else "service.log")
+    with started(command, folder, env | {"MNIST_LOG_URL": "sqlite:///log.db"}, said) as running:
+        service = Service(running.process, running.log)
+        service.ready()
+        yield service
+        service.end()
