@@ -2,8 +2,9 @@
 
 import dataclasses
 import math
+import sys
 from collections import Counter as Tally
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import (
     CollectorRegistry,
@@ -14,6 +15,7 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from delivery.log import Scored
@@ -66,6 +68,10 @@ class Metrics:
 
         Gauge(name, what, registry=self._registry).set_function(asked)
 
+    def register(self, collector: Collector) -> None:
+        """Ask `collector` at each collection too; what it can't say must not take the other figures along."""
+        self._registry.register(_Careful(collector))
+
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answer."""
         key = method, route, status
@@ -108,3 +114,26 @@ def _samples(collector: Collector, route: str, suffix: str) -> Iterator[tuple[di
         for sample in family.samples:
             if sample.name == family.name + suffix and sample.labels["route"] == route:
                 yield sample.labels, sample.value
+
+
+class _Careful(Collector):
+    """A collector that gives nothing where another fails."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._failure = ""
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, or it would be asked while it is registered."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """All that the other says, or nothing."""
+        try:
+            found, failure = list(self._collector.collect()), ""
+        except Exception as error:  # whatever it is
+            found, failure = [], repr(error)
+        if failure and failure != self._failure:
+            print(f"error: some figures are missing from /metrics: {failure}", file=sys.stderr, flush=True)
+        self._failure = failure
+        return found

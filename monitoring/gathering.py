@@ -15,7 +15,7 @@ from monitoring import confidence
 from monitoring.alerts import Track
 from monitoring.figures import Answers, Class, Figures, Looked, OfLabels, Standing, Step, Tests, Told, Version
 from monitoring.latency import Latency
-from monitoring.monitor import Monitor, References
+from monitoring.monitor import References
 from monitoring.performance import Period, performance, total
 from monitoring.result import Detector
 from monitoring.settings import MonitoringParams
@@ -144,8 +144,7 @@ def _thresholds(params: MonitoringParams) -> dict[str, float]:
 def _versions(
     sources: Sources, shown: Sequence[str], periods: Sequence[Period], window: Window, now: int
 ) -> list[Version]:
-    params, state = sources.params, sources.state
-    monitor = Monitor(sources.history, sources.stage, sources.references, params, state)
+    state, gap = sources.state, round(sources.params.gap_seconds * SECOND)
     totals = {period.version: period for period in total(periods)}
     found = []
     for name in shown:
@@ -153,7 +152,7 @@ def _versions(
         reference, note = _reference(sources.references, name)
         rows = sources.history.latest(_SURE, dataclasses.replace(window, version=name)) if period.predictions else None
         tracks = state.streams[name].tracks if name in state.streams else {}
-        levels = monitor.levels(name, now)
+        levels = state.levels(name, now, gap)
         found.append(
             Version(
                 name=name,
