@@ -9,7 +9,7 @@ BASE ?= origin/main
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
 unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT \
-  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED
+  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT
 define newline
 
 
@@ -27,10 +27,10 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
-  simulate image check-image plots lock clean
+  simulate monitor-report image check-image plots lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 setup: $(VENV)/installed ## create .venv and install what the pipeline needs
 
@@ -88,6 +88,9 @@ simulate: $(VENV)/installed-serve ## test images as traffic, to see a drift: [SH
 	@exec python -m monitoring.simulate $(call option,shift,SHIFT) $(call option,mix,MIX) $(call option,rate,RATE) \
 	  $(call option,clean,CLEAN) $(call option,count,COUNT) $(call option,labels,LABELS) $(call option,delay,DELAY) \
 	  $(call option,seed,SEED) $(call option,stage,STAGE) $(call option,url,URL)
+
+monitor-report: $(VENV)/installed-serve ## STAGE=production's dashboard as one file: [SPAN=15m|1h|6h|24h|7d] [OUT=monitor.html]
+	@python -m monitoring.report $(call option,stage,STAGE) $(call option,span,SPAN) $(call option,out,OUT)
 
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .

@@ -70,8 +70,8 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
     period = SPANS[span].period * SECOND
     since = (now - SPANS[span].seconds * SECOND) // period * period
     # Not by stage, which is in no index: where stages share a log, the limit is one for all of them.
-    limit = history.time_of_newest(sources.most_read, Window(since=since))
-    read_since = since if limit is None else max(since, limit // period * period + period)
+    beyond = history.time_of_newest(sources.most_read + 1, Window(since=since))
+    read_since = since if beyond is None else beyond + 1
     window = Window(read_since, now + 1, stage=stage)
     periods = performance(history.counts(window, period))
     names = _newest(periods, state)

@@ -166,10 +166,11 @@ def test_a_log_that_is_too_long_is_read_from_where_it_is_not(logged):
         logged.predict(50)
         logged.now += 2 * MINUTE
     told = figures(logged, most_read=120)
-    assert sum(step.predictions for step in told.steps) == 100
-    assert told.since < told.read_since == START + 15 * MINUTE  # of the 120th newest prediction, and no part of it
-    assert figures(logged, most_read=500).read_since > told.since
-    assert figures(logged, most_read=501).read_since == told.since
+    assert [step.predictions for step in told.steps] == [20, 50, 50]
+    assert told.since < told.read_since < told.steps[0].since + told.period
+    assert figures(logged, most_read=499).read_since > told.since
+    assert figures(logged, most_read=500).read_since == told.since
+    assert sum(step.predictions for step in figures(logged, "7d", most_read=120).steps) == 120
 
 
 def test_another_stage_s_predictions_are_not_told(logged):
