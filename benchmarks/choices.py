@@ -45,7 +45,7 @@ CHOICES: dict[str, list[str]] = {
 }
 
 # From few parameters to many.
-FRONTIER = ("436", "758", "1241", "3192", "fast", "accurate", "four-convolutions", "24730")
+FRONTIER = ("436", "758", "1241", "3192", "fast", "accurate", "four-convolutions", "24730", "default")
 
 
 def overridden(overrides: list[str], path: Path) -> dict[str, Any]:

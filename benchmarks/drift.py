@@ -3,13 +3,11 @@
 python -m benchmarks.drift [--references 400] [--fashion data/raw/FashionMNIST]
 """
 
-import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.drift_data import FASHION, REFERENCE, Scored, drawn, everything
+from benchmarks.drift_data import REFERENCE, Scored, trials
 from benchmarks.machine import publish, table
 from digits.dataset import CLASSES
 from digits.drift_reference import Reference
@@ -29,14 +27,8 @@ Draw = Callable[[np.ndarray, int], Scored]
 
 def main() -> None:
     """Measure, and keep the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--references", type=int, default=400)
-    parser.add_argument("--fashion", type=Path, default=FASHION, help="folder with Fashion-MNIST's test images")
-    arguments = parser.parse_args()
-    data = everything(arguments.fashion)
-    generator = np.random.default_rng(0)
-    references = [drawn(data["clean"], generator) for _ in range(arguments.references)]
-    count = arguments.references * WINDOWS
+    data, generator, references = trials(__doc__, references=400, seed=0)
+    count = len(references) * WINDOWS
 
     def p_values(draw: Draw, size: int) -> np.ndarray:
         return np.concatenate([windows(*reference, draw, size, generator) for reference in references])
@@ -64,11 +56,11 @@ def main() -> None:
             table(["shift", "accuracy under it", *TESTS], seen),
             "Share of windows with p at most 0.05 where a part is shifted:",
             table(["shift", "images", *TESTS], hard),
-            f"{count:,} windows each: {arguments.references} times, {REFERENCE:,} of the 10,000 test images drawn as "
+            f"{count:,} windows each: {len(references)} times, {REFERENCE:,} of the 10,000 test images drawn as "
             f"reference, and {WINDOWS} windows from the others, each drawn anew.",
         ]
     )
-    publish("drift", f"python -m benchmarks.drift --references {arguments.references}", body, "numpy", "scipy")
+    publish("drift", f"python -m benchmarks.drift --references {len(references)}", body, "numpy", "scipy")
 
 
 def windows(

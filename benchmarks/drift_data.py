@@ -1,5 +1,6 @@
 """The test images, clean and shifted, as the model sees them: scored once, then only drawn from."""
 
+import argparse
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,3 +63,21 @@ def drawn(clean: Scored, generator: np.random.Generator) -> tuple[Reference, np.
     order = generator.permutation(len(clean.labels))
     half = clean.take(order[:REFERENCE])
     return sort(half.statistics, half.probabilities), order[REFERENCE:]
+
+
+class Trials(NamedTuple):
+    """What a benchmark with references drawn anew works on."""
+
+    data: dict[str, Scored]  # see `everything`
+    generator: np.random.Generator
+    references: list[tuple[Reference, np.ndarray]]  # see `drawn`
+
+
+def trials(description: str | None, references: int, seed: int) -> Trials:
+    """Read the command line, of which these are the defaults, and draw so many references."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--references", type=int, default=references)
+    parser.add_argument("--fashion", type=Path, default=FASHION, help="folder with Fashion-MNIST's test images")
+    arguments = parser.parse_args()
+    data, generator = everything(arguments.fashion), np.random.default_rng(seed)
+    return Trials(data, generator, [drawn(data["clean"], generator) for _ in range(arguments.references)])

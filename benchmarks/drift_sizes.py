@@ -3,13 +3,10 @@
 python -m benchmarks.drift_sizes [--references 40] [--fashion data/raw/FashionMNIST]
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 
 from benchmarks.drift import TESTS, Draw, mixed, windows
-from benchmarks.drift_data import FASHION, Scored, drawn, everything
+from benchmarks.drift_data import Scored, trials
 from benchmarks.machine import publish, table
 
 SIZES = (10, 20, 50, 100, 200, 500, 1000)
@@ -20,13 +17,7 @@ PAPER = (0.19, 0.28, 0.47, 0.47, 0.51, 0.65, 0.70)
 
 def main() -> None:
     """Measure, and keep the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--references", type=int, default=40)
-    parser.add_argument("--fashion", type=Path, default=FASHION, help="folder with Fashion-MNIST's test images")
-    arguments = parser.parse_args()
-    data = everything(arguments.fashion)
-    generator = np.random.default_rng(1)
-    references = [drawn(data["clean"], generator) for _ in range(arguments.references)]
+    data, generator, references = trials(__doc__, references=40, seed=1)
     shifts: dict[str, Draw] = {
         f"{part:.0%} {name}": mixed(data, name, part) for name in data if name != "clean" for part in PARTS
     }
@@ -47,12 +38,10 @@ def main() -> None:
     body = (
         f"{table(header, [*rows, *means, ['paper: BBSDs, mean of its shifts', *cells(np.array(PAPER))]])}\n\n"
         f"Share of windows with p at most 0.05, by number of images; the rows of single shifts are the joint test's. "
-        f"{5 * arguments.references} windows each, from {arguments.references} references of 5,000 images. The paper's "
+        f"{5 * len(references)} windows each, from {len(references)} references of 5,000 images. The paper's "
         f"mean is over other shifts, on MNIST and CIFAR-10: it shows the form of the curve, not a contest."
     )
-    publish(
-        "drift_sizes", f"python -m benchmarks.drift_sizes --references {arguments.references}", body, "numpy", "scipy"
-    )
+    publish("drift_sizes", f"python -m benchmarks.drift_sizes --references {len(references)}", body, "numpy", "scipy")
 
 
 def lacking(clean: Scored, part: float, generator: np.random.Generator) -> Draw:

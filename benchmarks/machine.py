@@ -9,7 +9,7 @@ from pathlib import Path
 
 from digits.storage import write_text
 
-RESULTS, README = Path("benchmarks/results"), Path("README.md")
+RESULTS, README = Path("benchmarks/results"), Path("benchmarks/README.md")
 
 
 def describe(*packages: str) -> str:
@@ -50,7 +50,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def publish(name: str, command: str, body: str, *packages: str) -> None:
     """Print a result and keep it in benchmarks/results/, with the command and the machine.
 
-    Where the README quotes the one before, it quotes this one from now on.
+    Where the folder's README quotes the one before, it quotes this one from now on.
     """
     text = f"{body}\n\nMeasured by `{command}` on {describe(*packages)}.\n"
     print(text)

@@ -28,6 +28,8 @@ IMPORTS = {
     "evaluate": "numpy, onnxruntime, PIL.Image, PIL.ImageDraw, PIL.ImageFont, yaml",
     "check": "yaml",
 }
+# In the environment that is there, whichever is older: it or what says what belongs into it.
+MAKE = ["make", f"VENV={sys.prefix}", "--old-file=pyproject.toml", "--old-file=requirements.lock", "repro"]
 EMPTY = "stages:\n  nothing:\n    cmd: echo done > out\n    deps: [in]\n    outs: [out]\n"
 
 
@@ -39,7 +41,7 @@ def main() -> None:
     environment = {**os.environ, "MNIST_MIRRORS": f"file://{Path('data/raw/MNIST').resolve()}"}
     with tempfile.TemporaryDirectory() as folder:
         ours, empty = clone(Path(folder) / "ours"), one_stage(Path(folder) / "empty")
-        whole, parts, noop, floor, epochs = [], [], [], [], []
+        whole, parts, noop, floor, epochs, makes = [], [], [], [], [], []
         for _ in range(rounds):
             for path in (".dvc/cache", ".dvc/tmp", "data", "models"):
                 shutil.rmtree(ours / path, ignore_errors=True)
@@ -48,6 +50,7 @@ def main() -> None:
             imports = sum(seconds(lambda line=line: imported(ours, line)) for line in IMPORTS.values())  # type: ignore[misc]
             noops = [seconds(lambda: call(ours, environment, "dvc", "repro")) for _ in range(5)]
             floors = [seconds(lambda: call(empty, environment, "dvc", "repro")) for _ in range(5)]
+            makes.append(statistics.median(seconds(lambda: call(ours, environment, *MAKE)) for _ in range(5)))
             noop.append(statistics.median(noops))
             floor.append(statistics.median(floors))
             parts.append(epochs[-1] + imports + noop[-1])
@@ -60,6 +63,7 @@ def main() -> None:
             parts,
         ),
         row("`dvc repro` with nothing to do", noop, "the same in an empty project of one stage", floor),
+        row("`make repro` with nothing to do", makes, "`dvc repro` with nothing to do", noop),
     ]
     body = table(["what", "seconds", "against", "seconds", "ratio, median of rounds (range)"], rows)
     body += f"\n\n{rounds} rounds; the epoch alone took {shown(epochs)} s."

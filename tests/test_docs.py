@@ -10,7 +10,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = {path.relative_to(ROOT).as_posix(): path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
+DOCUMENTS = {
+    path.relative_to(ROOT).as_posix(): path
+    for path in [ROOT / "README.md", ROOT / "benchmarks/README.md", *(ROOT / "docs").glob("*.md")]
+}
 SCHEMAS = {
     ".gitlab-ci.yml": "vendor.gitlab-ci",
     "bitbucket-pipelines.yml": "vendor.bitbucket-pipelines",

@@ -112,7 +112,7 @@ def test_torch_and_what_trains_are_not_there(built):
         assert b"ModuleNotFoundError" in answer.stderr, module
     assert not [path for path in app.rglob("*") if path.suffix in (".onnx", ".npz", ".safetensors")]
     size = sum(path.lstat().st_size for folder in ("app", "python") for path in (app.parent / folder).rglob("*"))
-    assert size < 350_000_000, "the image is not small any more"
+    assert size < 450_000_000, "the image is not small any more"  # a third of it is scipy, for the monitor
 
 
 def test_the_service_starts_from_it_and_answers(running):

@@ -1,6 +1,7 @@
 """What the README shows is what the project does."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -59,10 +60,22 @@ def test_the_experiments_start_from_the_committed_model():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks/results").glob("*.md")), ids=lambda path: path.stem)
 def test_every_measured_table_is_quoted_to_the_letter_or_linked(path):
-    lines = path.read_text(encoding="utf-8").splitlines()
-    rows = [line for line in lines if line.startswith("|")]
-    measured = [line for line in lines if line.startswith("Measured by ")]
-    assert rows
-    assert len(measured) == 1  # on what, with which versions, when
-    if f"]({path.relative_to(ROOT).as_posix()})" not in README:
-        assert [line for line in rows + measured if line not in README] == []
+    measurements, text = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8"), path.read_text(encoding="utf-8")
+    assert re.search(r"^\|", text, re.MULTILINE)
+    assert len(re.findall("^Measured by ", text, re.MULTILINE)) == 1  # on what, with which versions, when
+    assert text in measurements or f"](results/{path.name})" in measurements
+
+
+def test_what_the_readme_says_of_a_measured_table_is_in_it():
+    lines = re.findall(r"^\| (.+) \| (.+) \| \[\w+\]\((benchmarks/results/\w+\.md)\) \|$", README, re.MULTILINE)
+    assert len(lines) > 5
+    for what, measured, path in lines:
+        table = (ROOT / path).read_text(encoding="utf-8")
+        for number in re.findall(r"\d[\d.,]*\d|\d", measured.replace("1,000", "")):
+            assert re.search(rf"(?<![\d.,]){re.escape(number)}(?![\d.,]*\d)", table), (what, number)
+
+
+def test_the_measured_default_is_the_committed_one():
+    parameters = json.loads((ROOT / "results/evaluate/metrics.json").read_text())["parameters"]
+    speed = (ROOT / "benchmarks/results/speed.md").read_text()
+    assert f"| default | {parameters:,} |" in speed
