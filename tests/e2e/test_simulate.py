@@ -35,7 +35,7 @@ def test_a_drift_is_seen_and_seen_to_be_over(project, tmp_path):
     command, *_ = serve.splitlines()
     with started([*command[2:].split(), "PORT=0"], project.path, project.env, tmp_path / "log") as service:
         # More quickly than a person would want to watch it.
-        service_at = [f"URL={service.ready()}", "RATE=300"]
+        service_at = [f"URL={service.ready()}", "RATE=600"]
         command, *shown = simulate.splitlines()
         printed = project.run(*command[2:].split(), *service_at)
         assert re.search(r"^A +data/traffic\.npz$", printed, re.MULTILINE)
