@@ -17,6 +17,7 @@ import pytest
 from delivery import client
 from delivery.history import History
 from delivery.schema import connect
+from tests.delivery.postgresql import server
 from tests.e2e.project import ROOT, Project, wait_for
 from tests.e2e.service import Clients, started
 from tests.e2e.test_make import provide_environment
@@ -48,9 +49,9 @@ def predictions(url):
     return client.ready(url)
 
 
-def records(project):
+def records(project, url=None):
     """All predictions in a log, read without a service."""
-    engine = connect(f"sqlite:///{project / 'logs/production.db'}")
+    engine = connect(url or f"sqlite:///{project / 'logs/production.db'}")
     try:
         return list(History(engine).predictions())
     finally:
@@ -197,20 +198,30 @@ def post(url, images):
             return error.code, error.headers, json.load(error)
 
 
-def test_after_kill_9_every_answered_prediction_is_on_record(place):
-    moments, answered = random.Random(4), {}
-    for kill in range(5):
-        with started(SERVE, place.path, place.env, place / "log") as service:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def log_url(request, place, tmp_path):
+    """A log of each kind, for the service in `place`."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{place / 'logs/production.db'}"
+    else:
+        with server(tmp_path / "data") as running:
+            yield running.url(running.new_database())
+
+
+def test_after_kill_9_every_answered_prediction_is_on_record(place, log_url):
+    moments, answered, kind = random.Random(4), {}, log_url.partition(":")[0]
+    for kill in range(5 if kind == "sqlite" else 3):
+        with started(SERVE, place.path, place.env | {"MNIST_LOG_URL": log_url}, place / "log") as service:
             asking, moment = Clients(service.ready(), seed=kill), moments.randrange(5, 200)
             with asking:
                 wait_for(lambda asking=asking, moment=moment: len(asking.answered) >= moment)
                 assert service.end(signal.SIGKILL) == -signal.SIGKILL
         answered |= asking.answered
 
-        assert sound(place)
+        assert kind != "sqlite" or sound(place)
         on_record = {
             one: (int(rows.labels[row]), rows.pixels[row].tobytes())
-            for rows in records(place)
+            for rows in records(place, log_url)
             for row, one in enumerate(rows.ids)
         }
         assert {one: on_record.get(one) for one in answered} == answered
