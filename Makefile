@@ -125,9 +125,10 @@ $(VENV)/installed-serve: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[serve,monitor]'
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json
+$(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json tests/prometheus/install.py
 	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,serve,browser]'
 	python -m tests.browser.install
+	python -m tests.prometheus.install
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
 	@touch $@ $(VENV)/installed-serve

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from digits.storage import write_text
 
-RESULTS, README = Path("benchmarks/results"), Path("benchmarks/README.md")
+RESULTS = Path("benchmarks/results")
+QUOTING = (Path("README.md"), Path("benchmarks/README.md"))
 
 
 def describe(*packages: str) -> str:
@@ -50,12 +51,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def publish(name: str, command: str, body: str, *packages: str) -> None:
     """Print a result and keep it in benchmarks/results/, with the command and the machine.
 
-    Where the folder's README quotes the one before, it quotes this one from now on.
+    Where a document quotes the one before, it quotes this one from now on.
     """
     text = f"{body}\n\nMeasured by `{command}` on {describe(*packages)}.\n"
     print(text)
     path = RESULTS / f"{name}.md"
-    before, readme = path.read_text() if path.exists() else "", README.read_text()
-    if before and before in readme:
-        write_text(README, readme.replace(before, text))
+    before = path.read_text() if path.exists() else ""
+    for document in QUOTING:
+        if before and before in (quoting := document.read_text(encoding="utf-8")):
+            write_text(document, quoting.replace(before, text))
     write_text(path, text)

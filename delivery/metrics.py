@@ -1,8 +1,9 @@
 """What the service counts, for Prometheus to collect from `/metrics`."""
 
 import math
+import sys
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from prometheus_client import (
     CollectorRegistry,
@@ -13,6 +14,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from delivery.log import Scored
 
@@ -56,6 +59,10 @@ class Metrics:
 
         Gauge(name, what, registry=self._registry).set_function(asked)
 
+    def register(self, collector: Collector) -> None:
+        """Ask `collector` at each collection too; what it can't say must not take the other figures along."""
+        self._registry.register(_Careful(collector))
+
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answer."""
         key = method, route, status
@@ -83,3 +90,26 @@ class Metrics:
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+class _Careful(Collector):
+    """A collector that gives nothing where another fails."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+        self._failure = ""
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing, or it would be asked while it is registered."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        """All that the other says, or nothing."""
+        try:
+            found, failure = list(self._collector.collect()), ""
+        except Exception as error:  # whatever it is
+            found, failure = [], repr(error)
+        if failure and failure != self._failure:
+            print(f"error: some figures are missing from /metrics: {failure}", file=sys.stderr, flush=True)
+        self._failure = failure
+        return found

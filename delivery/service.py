@@ -116,6 +116,11 @@ class Service:
             "mnist_queue_requests", "Requests that no batch has taken yet", lambda: self.batcher.waiting
         )
         self.metrics.measure("mnist_log_bytes", "What the prediction log takes", lambda: self.retention.bytes)
+        self.metrics.measure(
+            "mnist_log_max_bytes",
+            "Beyond it the oldest predictions are removed (delivery.log_max_bytes)",
+            lambda: self.params.log_max_bytes,
+        )
 
 
 def create_app(params: DeliveryParams, settings: ServiceSettings, source: Source) -> FastAPI:

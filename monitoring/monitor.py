@@ -74,13 +74,7 @@ class Monitor:
 
     def levels(self, version: str, now: int) -> dict[Detector, Level]:
         """What is known of a version at this moment; without results for as long as a gap, nothing."""
-        stream = self.state.streams.get(version)
-        tracks = stream.tracks if stream else {}
-        known = {detector: tracks.get(detector, Track()) for detector in Detector}
-        return {
-            detector: track.level if now - track.time <= self._gap else Level.TOO_LITTLE_DATA
-            for detector, track in known.items()
-        }
+        return self.state.levels(version, now, self._gap)
 
     def _read_predictions(self, until: int) -> list[Alert]:
         cutter, told = Cutter(self._params.window, self._gap), list[Alert]()
@@ -111,14 +105,14 @@ class Monitor:
         last = stream.tracks.get(Detector.DATA_DRIFT, Track())
         if not results or piece.times[0] - last.time > self._gap:
             last = last.interrupted(judged=bool(results))
-        tracks = stream.tracks | {Detector.DATA_DRIFT: last}
-        self._put(piece.version, dataclasses.replace(stream, tracks=tracks))
+        tracks, judged = stream.tracks | {Detector.DATA_DRIFT: last}, stream.judged + bool(results)
+        self._put(piece.version, dataclasses.replace(stream, tracks=tracks, windows=stream.windows + 1, judged=judged))
         told = [alert for result in results for alert in self._follow(piece.version, result, time)]
         tracks = self._stream(piece.version).tracks
         levels = {detector: tracks.get(detector, Track()).level for detector in Detector}
         brief = tuple(result.brief() for result in results)
-        judged = Judged(piece.version, piece.times[0], time, len(piece), piece.end, levels, brief, note)
-        self._change(windows=(*self.state.windows, judged)[-self._params.kept_windows :])
+        window = Judged(piece.version, piece.times[0], time, len(piece), piece.end, levels, brief, note)
+        self._change(windows=(*self.state.windows, window)[-self._params.kept_windows :])
         return told
 
     def _read_labels(self, since: int | None, until: int) -> list[Alert]:
@@ -137,10 +131,11 @@ class Monitor:
 
     def _follow(self, version: str, result: Result, time: int) -> list[Alert]:
         """Let a result change its detector's track, and the alerts with it."""
-        stream = self._stream(version)
+        stream, brief = self._stream(version), result.brief()
         track = stream.tracks.get(result.detector, Track()).after(result, time, self._params)
-        self._put(version, dataclasses.replace(stream, tracks=stream.tracks | {result.detector: track}))
-        alerts, told = self.state.alerts.after(track, result.brief(), version, time, self._params)
+        tracks, newest = stream.tracks | {result.detector: track}, stream.newest_results | {result.detector: brief}
+        self._put(version, dataclasses.replace(stream, tracks=tracks, newest_results=newest))
+        alerts, told = self.state.alerts.after(track, brief, version, time, self._params)
         self._change(alerts=alerts)
         return [told] if told else []
 
@@ -154,7 +149,7 @@ class Monitor:
         return told
 
     def _retired(self, version: str) -> bool:
-        return self._newest() - self._stream(version).newest > self._gap
+        return self.state.retired(version, self._gap)
 
     def _newest(self) -> int:
         return max((stream.newest for stream in self.state.streams.values()), default=0)

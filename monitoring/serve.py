@@ -15,6 +15,7 @@ from delivery.settings import ServiceSettings
 from digits.errors import run
 from digits.params import load
 from monitoring import state
+from monitoring.exposition import MonitorCollector
 from monitoring.settings import MonitoringParams
 from monitoring.watcher import Watcher
 
@@ -25,10 +26,11 @@ def main() -> None:
 
 
 @contextmanager
-def beside(_app: FastAPI, settings: ServiceSettings) -> Iterator[Watcher]:
+def beside(app: FastAPI, settings: ServiceSettings) -> Iterator[Watcher]:
     """Watch as long as the service serves."""
     params = load(MonitoringParams, "monitoring")
     with Watcher(settings.stage, state.path(settings.stage), params.look_seconds) as watcher:
+        app.state.service.metrics.register(MonitorCollector(watcher, params))
         yield watcher
 
 

@@ -40,6 +40,10 @@ class Stream:
     examples: tuple[tuple[str, ...], ...] = ((),) * CLASSES  # ids of the newest of each class, newest first
     labels: Labels = Labels()
     labelled: int = 0  # in all
+    wrong: int = 0  # of these
+    windows: int = 0  # that are over, in all
+    judged: int = 0  # of these; there was enough in them, and a reference
+    newest_results: dict[Detector, Result] = dataclasses.field(default_factory=dict)  # in brief
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +74,21 @@ class State:
     streams: dict[str, Stream] = dataclasses.field(default_factory=dict)
     alerts: Alerts = dataclasses.field(default_factory=Alerts)
     windows: tuple[Judged, ...] = ()  # the newest, oldest first
+
+    def retired(self, version: str, gap: int) -> bool:
+        """Whether a version has answered nothing for more than `gap` microseconds, while another has."""
+        newest = max((stream.newest for stream in self.streams.values()), default=0)
+        return newest - self.streams[version].newest > gap
+
+    def levels(self, version: str, now: int, gap: int) -> dict[Detector, Level]:
+        """What is known of a version at a moment; of results that are older than `gap` microseconds, nothing."""
+        stream = self.streams.get(version)
+        tracks = stream.tracks if stream else {}
+        known = {detector: tracks.get(detector, Track()) for detector in Detector}
+        return {
+            detector: track.level if now - track.time <= gap else Level.TOO_LITTLE_DATA
+            for detector, track in known.items()
+        }
 
 
 _STATE = pydantic.TypeAdapter(State)

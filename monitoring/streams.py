@@ -62,19 +62,19 @@ def with_labels(
         the stream, and results with their times: whenever the CUSUM reaches its threshold, and where it stands in the
         end; each accuracy.
     """
-    cusum, block, count = stream.cusum, stream.labels, stream.labelled
+    cusum, block, count, errors = stream.cusum, stream.labels, stream.labelled, stream.wrong
     results: list[tuple[int, Result]] = []
     for label in labels:
         wrong = label.truth != label.predicted
-        before, cusum, count = cusum, cusum.after(wrong, label.image), count + 1
+        before, cusum, count, errors = cusum, cusum.after(wrong, label.image), count + 1, errors + wrong
         if cusum.alarmed and not before.alarmed:
             results.append((label.time, cusum.result(count)))
         images = (label.image, *block.images)[:MOST_UNUSUAL] if wrong else block.images
         block = Labels((*block.truths, label.truth), (*block.wrong, wrong), images)
         if len(block.truths) >= params.accuracy.window:
-            truths, errors = np.array(block.truths), np.array(block.wrong)
-            results.append((label.time, accuracy(truths, errors, params.accuracy.at_least, block.images)))
+            result = accuracy(np.array(block.truths), np.array(block.wrong), params.accuracy.at_least, block.images)
+            results.append((label.time, result))
             block = Labels()
     if labels:
         results.append((labels[-1].time, cusum.result(count)))
-    return dataclasses.replace(stream, cusum=cusum, labels=block, labelled=count), results
+    return dataclasses.replace(stream, cusum=cusum, labels=block, labelled=count, wrong=errors), results

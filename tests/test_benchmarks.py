@@ -35,17 +35,20 @@ def test_a_text_that_is_not_there_is_no_change_at_all(tmp_path):
         machine.replace(path, "two", "2")
 
 
-def test_the_readme_quotes_the_last_result(tmp_path, monkeypatch):
+def test_documents_quote_the_last_result(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     machine.RESULTS.mkdir(parents=True)
-    machine.README.write_text("Before.\n\nAfter.\n")
+    readme, page = machine.QUOTING
+    for document in machine.QUOTING:
+        document.write_text("Before.\n\nAfter.\n")
     machine.publish("name", "command", "| 1 |")
-    assert machine.README.read_text() == "Before.\n\nAfter.\n"
+    assert readme.read_text() == page.read_text() == "Before.\n\nAfter.\n"
     result = machine.RESULTS / "name.md"
-    machine.README.write_text(f"Before.\n\n{result.read_text()}\nAfter.\n")
+    page.write_text(f"Before.\n\n{result.read_text()}\nAfter.\n")
     machine.publish("name", "command", "| 2 |\n| 3 |")
-    assert "| 1 |" not in machine.README.read_text()
-    assert machine.README.read_text() == f"Before.\n\n{result.read_text()}\nAfter.\n"
+    assert "| 2 |\n| 3 |" in result.read_text()
+    assert page.read_text() == f"Before.\n\n{result.read_text()}\nAfter.\n"
+    assert readme.read_text() == "Before.\n\nAfter.\n"
 
 
 @pytest.mark.parametrize(("file", "old", "new"), [*pull_request.CHANGES.values(), *report.CHANGES])

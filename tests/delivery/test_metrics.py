@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from delivery.log import Scored
 from delivery.metrics import Metrics
@@ -80,3 +82,31 @@ def test_the_process_is_measured_and_when_series_began_is_not(metrics):
 def test_two_services_of_one_process_count_apart(metrics):
     metrics.feedback("stored")
     assert value(Metrics(), "mnist_feedback_total", status="stored") is None
+
+
+class Collected(Collector):
+    """A collector of somebody else's, which may fail."""
+
+    failure: Exception | None = None
+
+    def collect(self):
+        yield GaugeMetricFamily("mnist_others", "Of somebody else", 7)
+        if self.failure:
+            raise self.failure
+
+
+def test_a_collector_that_is_registered_is_asked_at_each_collection(metrics):
+    collected = Collected()
+    metrics.register(collected)
+    assert value(metrics, "mnist_others") == 7
+
+
+def test_one_that_fails_is_left_out_and_said_once(metrics, capsys):
+    collected = Collected()
+    metrics.register(collected)
+    metrics.feedback("stored")
+    for failure, told in ((OSError("no file"), 1), (OSError("no file"), 0), (None, 0), (OSError("no file"), 1)):
+        collected.failure = failure
+        assert value(metrics, "mnist_others") == (None if failure else 7)
+        assert value(metrics, "mnist_feedback_total", status="stored") == 1
+        assert capsys.readouterr().err == told * "error: some figures are missing from /metrics: OSError('no file')\n"

@@ -67,6 +67,25 @@ def sound(project):
         connection.close()
 
 
+def asked_as_the_readme_does(project, url):
+    """Type what the README says, and hold the answers against those that it shows; how many there were."""
+    section = README.partition("\n## Serve\n")[2].partition("\n#")[0]
+    (pictures,) = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    project.sh(pictures)
+    identifier = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    asked = re.findall(r"^\$ (curl (?:.*\\\n)?.*)\n(\{.*)$", section, re.MULTILINE)
+    ids = {}
+    for command, shown in asked:
+        typed = command.replace("http://127.0.0.1:8000", url).replace("curl ", "curl --silent --show-error ", 1)
+        for known, ours in ids.items():
+            typed = typed.replace(known, ours)
+        said = project.sh(typed).strip()
+        expected = re.escape(re.sub(identifier, "ID", shown)).replace(re.escape("..."), ".*")
+        assert re.fullmatch(expected.replace("ID", identifier), said), said
+        ids |= zip(re.findall(identifier, shown), re.findall(identifier, said), strict=True)
+    return len(asked)
+
+
 def test_a_fresh_clone_serves_the_released_version(pulled, tmp_path):
     owner = pulled.clone(tmp_path / "owner")
     owner.run("gto", "register", "mnist", "--version", "v0.1.0")
@@ -80,9 +99,10 @@ def test_a_fresh_clone_serves_the_released_version(pulled, tmp_path):
         assert (answer["stage"], answer["version"]) == ("production", "v0.1.0")
         assert answer["commit"] == owner.git("rev-parse", "HEAD").strip()
         assert "production: v0.1.0 (commit" in service.said
+        assert asked_as_the_readme_does(project, service.url) == 4
         service.end()
     wait_for(lambda: not (project / "logs/production.db-wal").exists())  # it was closed, and not killed
-    assert sum(map(len, records(project))) == 3
+    assert sum(map(len, records(project))) == 3 + 1 + 1 + 2
     assert "Traceback" not in service.said
 
 
