@@ -19,7 +19,7 @@ def _as_it_was():
     """Stages pin threads, determinism and environment for their own process, which here is everybody's."""
     with mock.patch.dict(os.environ):
         yield
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")  # as stages.train sets it: the other function imports the compiler
     torch.set_num_threads(1)
 
 
