@@ -84,7 +84,7 @@ deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging 
 serve: $(VENV)/installed-serve ## answer requests with what STAGE=production has, or the workspace's model: [PORT=8000]
 	@exec python -m monitoring.serve $(call option,stage,STAGE) $(call option,port,PORT)
 
-simulate: $(VENV)/installed-serve ## test images as traffic, to see a drift: [SHIFT=rotate30] [MIX=0.1] [RATE=50] [COUNT=2000] [LABELS=0.3] ...
+simulate: $(VENV)/installed-serve | data/traffic.npz ## send test images to STAGE=staging as traffic, to see a drift: [SHIFT=rotate30] [LABELS=0.3] ...
 	@exec python -m monitoring.simulate $(call option,shift,SHIFT) $(call option,mix,MIX) $(call option,rate,RATE) \
 	  $(call option,clean,CLEAN) $(call option,count,COUNT) $(call option,labels,LABELS) $(call option,delay,DELAY) \
 	  $(call option,seed,SEED) $(call option,stage,STAGE) $(call option,url,URL)
@@ -138,3 +138,6 @@ $(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/pack
 
 data/raw: | $(VENV)/installed
 	dvc pull data/raw || echo 'Not to be had from the DVC remote: fetch will download it.'
+
+data/traffic.npz: | $(VENV)/installed
+	dvc pull $@

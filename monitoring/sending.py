@@ -134,12 +134,13 @@ class Sender:
         self._stop.set()
         self._labels.put(None)
         for thread in (*self._senders, self._labeller):
-            thread.join()
+            if thread.is_alive():
+                thread.join()
 
     @property
     def behind(self) -> float:
         """Seconds by which the service is too slow for the rate."""
-        return max(0.0, time.monotonic() - self._due)
+        return max(0.0, time.monotonic() - self._due) if self._left != 0 else 0.0
 
     def _thread(self, work: Callable[[Connection], None]) -> threading.Thread:
         return threading.Thread(target=self._run, args=(work,), daemon=True)

@@ -45,8 +45,8 @@ def main() -> None:
         check_token(url, token)
     print(f"{url} answers with {version}: {plan(trial, rhythm)}", flush=True)
     sender, started = Sender(url, token, traffic, rhythm), time.monotonic()
-    sender.start()
     try:
+        sender.start()
         watch(sender, traffic)
     except KeyboardInterrupt:
         pass

@@ -81,9 +81,11 @@ def test_a_service_that_answers_late_is_asked_all_the_same_but_not_without_end(r
     wait_until(lambda: running.service.load.requests == CONNECTIONS, "so many are under way")
     assert not one.join(0.1)
     assert (one.tally.sent, one.tally.answered.total()) == (CONNECTIONS, 0)
+    wait_until(lambda: one.behind > 0.1, "it is late")
     model.open.set()
     assert one.join(60)
     assert one.tally.answered.total() == 60
+    assert one.behind == 0
 
 
 def test_a_refusal_is_counted_and_what_comes_next_waits_as_long_as_it_says(running, sender, monkeypatch):
