@@ -43,11 +43,11 @@ repro: $(VENV)/installed | data/raw ## rebuild what changed, down to the checked
 pull: $(VENV)/installed ## restore data, model and results from the DVC remote, without training
 	dvc pull
 
-test: lint ## set up, then lint, types and all tests
+test: lint $(VENV)/installed-tools ## set up, then lint, types and all tests
 	python -m pytest $(PARALLEL) --cov
 	python -m coverage report --include='digits/*,stages/*' --fail-under=95
 
-test-quick: $(VENV)/installed-dev ## unit tests alone
+test-quick: $(VENV)/installed-tools ## unit tests alone
 	python -m pytest $(PARALLEL) -m 'not e2e'
 
 lint: $(VENV)/installed-dev ## style, types, workflows, Dockerfile
@@ -128,13 +128,17 @@ $(VENV)/installed-serve: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[serve,monitor]'
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json tests/prometheus/install.py
+$(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,serve,browser]'
+	@touch $@ $(VENV)/installed-serve
+
+# What the tests start beside Python: a browser, Prometheus, an S3 server.
+$(VENV)/installed-tools: $(VENV)/installed-dev tests/s3_server.lock tests/browser/package-lock.json tests/prometheus/install.py
 	python -m tests.browser.install
 	python -m tests.prometheus.install
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
-	@touch $@ $(VENV)/installed-serve
+	@touch $@
 
 data/raw: | $(VENV)/installed
 	dvc pull data/raw || echo 'Not to be had from the DVC remote: fetch will download it.'
