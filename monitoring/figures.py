@@ -210,6 +210,7 @@ class Figures:
     steps: list[Step]
     changes: list[tuple[int, str]]  # when a version began to answer
     windows: list[Tests]
+    kept_since: int | None  # older windows are not kept; None if all are
     labels: list[OfLabels]
     alerts: list[Told]  # newest first
     groups: list[Group]

@@ -74,7 +74,7 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
     read_since = since if beyond is None else beyond + 1
     window = Window(read_since, now + 1, stage=stage)
     periods = performance(history.counts(window, period))
-    names = _newest(periods, state)
+    names = _newest(periods, state, round(sources.params.gap_seconds * SECOND))
     shown = names[:_VERSIONS]
     return Figures(
         stage=stage,
@@ -92,6 +92,7 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
         steps=[Step.of(one) for one in periods if one.version in shown],
         changes=changes(periods),
         windows=[Tests.of(one) for one in state.windows if one.until >= since and one.version in shown],
+        kept_since=state.windows[0].since if len(state.windows) >= sources.params.kept_windows else None,
         labels=[OfLabels.of(one) for one in state.tests if one.time >= since and one.version in shown],
         alerts=[Told.of(one) for one in state.alerts.alerts[::-1] if one.firing or (one.resolved or 0) >= since][
             :_ALERTS
@@ -117,9 +118,9 @@ def changes(periods: Iterable[Period]) -> list[tuple[int, str]]:
     return sorted(found)[1:][-_CHANGES:]
 
 
-def _newest(periods: Sequence[Period], state: State) -> list[str]:
-    """Versions that answered in the span or that monitoring knows, those that answered last first."""
-    last = {name: stream.newest for name, stream in state.streams.items()}
+def _newest(periods: Sequence[Period], state: State, gap: int) -> list[str]:
+    """Versions that answered in the span or have not been replaced, those that answered last first."""
+    last = {name: stream.newest for name, stream in state.streams.items() if not state.retired(name, gap)}
     for period in periods:
         last[period.version] = max(last.get(period.version, 0), period.last)
     return sorted(last, key=lambda name: (-last[name], name))

@@ -14,7 +14,8 @@ export function draw(name, attributes = {}, ...children) {
 
 /** A list of what colours and signs mean: pairs of class and words. */
 export function legend(entries) {
-  const sign = (kind) => draw("svg", { class: `sign ${kind}`, width: 14, height: 14, "aria-hidden": "true" }, mark(kind));
+  const sign = (kind) =>
+    draw("svg", { class: `sign ${kind}`, width: 14, height: 14, "aria-hidden": "true" }, mark(kind));
   return element("ul", { class: "legend" }, ...entries.map(([kind, words]) => element("li", {}, sign(kind), words)));
 }
 
@@ -28,7 +29,9 @@ export function folded(key, table) {
     const { head, rows } = table();
     const line = (kind, cells) => element("tr", {}, ...cells.map((cell) => element(kind, {}, String(cell))));
     const titles = element("tr", {}, ...head.map((cell) => element("th", { scope: "col" }, cell)));
-    body.append(element("table", {}, element("thead", {}, titles), element("tbody", {}, ...rows.map((row) => line("td", row)))));
+    body.append(
+      element("table", {}, element("thead", {}, titles), element("tbody", {}, ...rows.map((row) => line("td", row)))),
+    );
     if (!rows.length) body.append(element("p", { class: "quiet" }, "None."));
   });
   return details;

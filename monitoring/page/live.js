@@ -26,7 +26,12 @@ async function refresh() {
     show(content);
   } catch (error) {
     if (mine.signal.aborted) return; // another has been asked meanwhile
-    const words = error.name === "TimeoutError" ? "it takes too long" : error instanceof TypeError ? "the service can't be reached" : error.message;
+    const words =
+      error.name === "TimeoutError"
+        ? "it takes too long"
+        : error instanceof TypeError
+          ? "the service can't be reached"
+          : error.message;
     warn(`Not up to date: ${words}. Trying again …`);
   }
   if (at("pause").getAttribute("aria-pressed") === "false" && !document.hidden) timer = setTimeout(refresh, INTERVAL);
@@ -56,6 +61,9 @@ at("pause").addEventListener("click", () => {
   else refresh();
 });
 
-document.addEventListener("visibilitychange", () => !document.hidden && at("pause").getAttribute("aria-pressed") === "false" && refresh());
+document.addEventListener(
+  "visibilitychange",
+  () => !document.hidden && at("pause").getAttribute("aria-pressed") === "false" && refresh(),
+);
 
 refresh();

@@ -9,12 +9,17 @@ const SIDE = 28;
 /** A card with each group of images. */
 export function pictures({ figures }) {
   const { groups } = figures;
-  const note = groups.length ? "As they were scored, 28 x 28, the most unusual first." : "No window has been judged yet.";
+  const note = groups.length
+    ? "As they were scored, 28 x 28, the most unusual first."
+    : "No window has been judged yet.";
   return card("Most unusual images", note, ...groups.map(group));
 }
 
 function group({ version, detector, time, alert, firing, why, pictures: found, gone }) {
-  const what = alert === null ? `Newest window of ${version}` : `Alert ${alert}, ${detector} of ${version}${firing ? "" : ", over"}`;
+  const what =
+    alert === null
+      ? `Newest window of ${version}`
+      : `Alert ${alert}, ${detector} of ${version}${firing ? "" : ", over"}`;
   const left = gone ? `; ${many(gone, "image")} no longer in the log` : "";
   const figures = found.map(figure);
   return element(

@@ -46,11 +46,15 @@ function render() {
   at("standing").replaceChildren(...(version ? standing(version) : []));
 
   drawn = inner(at("time"));
-  const bands = figures.alerts.filter((alert) => alert.version === name).map((alert) => [alert.since, alert.resolved ?? figures.now]);
+  const bands = figures.alerts
+    .filter((alert) => alert.version === name)
+    .map((alert) => [alert.since, alert.resolved ?? figures.now]);
   const marks = figures.changes.map(([time, words]) => [time, words]);
   const frame = new Frame({ since: figures.since, until: figures.now, width: drawn, marks, bands: joined(bands) });
   const view = { figures, frame, chosen: name, colour: (one) => colours.get(one) ?? "v0" };
-  at("time").replaceChildren(...[alerts, accuracy, evidences, errors, traffic, latency, mix, recall, precision].map((chart) => chart(view)));
+  at("time").replaceChildren(
+    ...[alerts, accuracy, evidences, errors, traffic, latency, mix, recall, precision].map((chart) => chart(view)),
+  );
   frame.restore();
   const whole = version && { version, width: third(drawn), edges: figures.edges };
   at("whole").replaceChildren(...(whole ? [shares, confidence, byClass].map((chart) => chart(whole)) : []));
@@ -62,53 +66,100 @@ function render() {
 }
 
 function trouble() {
-  const { time, error, every } = figures.looked, late = figures.now - (time ?? 0);
+  const { time, error, every } = figures.looked,
+    late = figures.now - (time ?? 0);
   if (error) return `Monitoring fails: ${error}. What it found is of ${time ? `${moment(time)} UTC` : "no time yet"}.`;
-  if (time && every && late > 5 * every * SECOND + 10 * SECOND) return `Monitoring has not looked for ${duration(late)}.`;
+  if (time && every && late > 5 * every * SECOND + 10 * SECOND)
+    return `Monitoring has not looked for ${duration(late)}.`;
   if (!figures.newest) return "The log has no prediction yet. Draw a digit on the service's page, or send some.";
-  return figures.versions.some((version) => version.predictions) ? "" : `No predictions in this time; the newest is of ${moment(figures.newest)} UTC.`;
+  return figures.versions.some((version) => version.predictions)
+    ? ""
+    : `No predictions in this time; the newest is of ${moment(figures.newest)} UTC.`;
 }
 
 function looked() {
   const { time, until, late } = figures.looked;
   return [
     `${moment(figures.now)} UTC`,
-    time ? `looked ${duration(figures.now - time)} ago${until ? `, judged what came until ${clock(until)}` : ""}` : "monitoring has not looked yet",
+    time
+      ? `looked ${duration(figures.now - time)} ago${until ? `, judged what came until ${clock(until)}` : ""}`
+      : "monitoring has not looked yet",
     late ? `${many(late, "prediction")} dated too late to be judged` : "",
-    figures.read_since > figures.since ? `only the newest predictions are read, since ${moment(figures.read_since)}` : "",
-  ].filter(Boolean).map((words) => element("span", {}, words));
+    figures.read_since > figures.since
+      ? `only the newest predictions are read, since ${moment(figures.read_since)}`
+      : "",
+  ]
+    .filter(Boolean)
+    .map((words) => element("span", {}, words));
 }
 
 function choice({ name, predictions, labelled, right }, checked) {
-  const input = element("input", { type: "radio", name: "version", "data-key": `version ${name}`, checked: checked ? "" : null });
+  const input = element("input", {
+    type: "radio",
+    name: "version",
+    "data-key": `version ${name}`,
+    checked: checked ? "" : null,
+  });
   input.addEventListener("change", () => {
     chosen = name;
     render();
   });
-  const said = predictions ? `${count(predictions)}${labelled ? `, ${percent(right / labelled)} right` : ""}` : "no predictions";
-  return element("label", { title: name }, input, element("span", { class: `dot ${colours.get(name)}` }), element("b", {}, name), element("span", { class: "quiet" }, said));
+  const said = predictions
+    ? `${count(predictions)}${labelled ? `, ${percent(right / labelled)} right` : ""}`
+    : "no predictions";
+  return element(
+    "label",
+    { title: name },
+    input,
+    element("span", { class: `dot ${colours.get(name)}` }),
+    element("b", {}, name),
+    element("span", { class: "quiet" }, said),
+  );
 }
 
 function standing({ name, detectors }) {
   const windows = figures.windows.filter((window) => window.version === name);
   const newest = (detector) => windows.findLast((window) => detector in window.p_values);
   const tested = (detector) => figures.labels.findLast((test) => test.version === name && test.detector === detector);
-  const { label_window: many_, accuracy: asked, cusum } = figures.thresholds;
+  const { label_window: apart, accuracy: asked, cusum } = figures.thresholds;
   const said = {
-    "data drift": () => [newest("data drift"), (window) => `p = ${probability(window.p_values["data drift"])}, ${many(window.n, "prediction")}`],
-    "label shift": () => [newest("label shift"), (window) => `p = ${probability(window.p_values["label shift"])}`, `asked once in ${count(many_)} predictions`],
-    "concept drift": () => [tested("concept drift"), (test) => `evidence ${test.statistic.toFixed(1)} of ${cusum}, ${many(test.n, "label")}`, "needs true labels"],
-    accuracy: () => [tested("accuracy"), (test) => `${percent(test.effect)} of ${many(test.n, "label")}, ${percent(asked, 0)} asked for`, "needs true labels"],
+    "data drift": () => [
+      newest("data drift"),
+      (window) => `p = ${probability(window.p_values["data drift"])}, ${many(window.n, "prediction")}`,
+    ],
+    "label shift": () => [
+      newest("label shift"),
+      (window) => `p = ${probability(window.p_values["label shift"])}`,
+      `asked once in ${count(apart)} predictions`,
+    ],
+    "concept drift": () => [
+      tested("concept drift"),
+      (test) => `evidence ${test.statistic.toFixed(1)} of ${cusum}, ${many(test.n, "label")}`,
+      "needs true labels",
+    ],
+    accuracy: () => [
+      tested("accuracy"),
+      (test) => `${percent(test.effect)} of ${many(test.n, "label")}, ${percent(asked, 0)} asked for`,
+      "needs true labels",
+    ],
   };
   return Object.entries(detectors).map(([detector, { level, time }]) => {
     const [found, words, without = "no window judged yet"] = said[detector]();
-    const firing = figures.alerts.find((alert) => alert.version === name && alert.detector === detector && alert.resolved === null);
+    const firing = figures.alerts.find(
+      (alert) => alert.version === name && alert.detector === detector && alert.resolved === null,
+    );
     return element(
       "li",
       { class: firing ? "alert" : level.replaceAll(" ", "-") },
       element("h2", {}, detector),
       element("strong", {}, firing ? "alert" : level),
-      firing ? element("p", {}, `alert ${firing.number} since ${clock(firing.since)}${level === "alert" ? "" : `, now ${level}`}`) : null,
+      firing
+        ? element(
+            "p",
+            {},
+            `alert ${firing.number} since ${clock(firing.since)}${level === "alert" ? "" : `, now ${level}`}`,
+          )
+        : null,
       element("p", {}, found ? words(found) : without),
       element("p", {}, time ? `${duration(figures.now - time)} ago` : "never"),
     );

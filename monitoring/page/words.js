@@ -1,4 +1,4 @@
-// Figures as people read them. Times come in microseconds since 1970 and are shown in UTC, as everything here prints them.
+// Figures as people read them. Times are microseconds since 1970, and shown in UTC, as everything here prints them.
 
 export const SECOND = 1_000_000;
 
@@ -8,6 +8,9 @@ export const count = (number) => NUMBERS.format(number);
 
 /** "1 label", "2 labels". */
 export const many = (number, thing) => `${count(number)} ${thing}${number === 1 ? "" : "s"}`;
+
+/** Those that there are. */
+export const sentences = (...parts) => parts.filter(Boolean).join(" ");
 
 /** A share; only all of it is 100 %, and only none of it 0 %. */
 export function percent(share, digits = 1) {

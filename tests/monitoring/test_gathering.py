@@ -173,6 +173,19 @@ def test_a_log_that_is_too_long_is_read_from_where_it_is_not(logged):
     assert sum(step.predictions for step in figures(logged, "7d", most_read=120).steps) == 120
 
 
+def test_that_older_windows_are_not_kept_and_retired_versions_not_shown(logged):
+    logged.predict(300, "v1")
+    logged.look()
+    assert figures(logged).kept_since is None
+    logged.params = dataclasses.replace(logged.params, kept_windows=2)
+    logged.now += 3 * HOUR
+    logged.predict(200, "v2")
+    logged.look()
+    told = figures(logged)
+    assert told.kept_since == logged.state.windows[0].since
+    assert [version.name for version in told.versions] == ["v2"]
+
+
 def test_another_stage_s_predictions_are_not_told(logged):
     logged.predict(30)
     told = gather(dataclasses.replace(sources(logged), stage="production"), "1h", logged.now)
