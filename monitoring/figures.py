@@ -8,7 +8,7 @@ import dataclasses
 from digits.scoring import Interval, wilson_interval
 from monitoring.alerts import Alert, Level
 from monitoring.latency import Served
-from monitoring.performance import Period
+from monitoring.periods import Period
 from monitoring.result import Detector
 from monitoring.state import Judged, Tested
 from monitoring.unusual import Group

@@ -4,7 +4,7 @@ What it costs is bounded: the database counts, at most MOST_READ predictions, an
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from delivery.history import History, Window
@@ -15,12 +15,13 @@ from monitoring import confidence
 from monitoring.alerts import Track
 from monitoring.figures import Answers, Class, Figures, Looked, OfLabels, Standing, Step, Tests, Told, Version
 from monitoring.latency import Latency
-from monitoring.monitor import References
-from monitoring.performance import Period, performance, total
+from monitoring.periods import Period, performance, total
 from monitoring.result import Detector
 from monitoring.settings import MonitoringParams
 from monitoring.state import State
 from monitoring.unusual import groups
+
+References = Callable[[str], Reference | None]  # by version, see monitoring.references
 
 MOST_READ = 500_000  # predictions
 _SURE = 2000  # of each version, for the histogram of confidence

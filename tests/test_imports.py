@@ -52,6 +52,10 @@ def test_torchvision_is_for_fetch_alone():
     assert loaded(*(name for name in MODULES if name != "stages.fetch")) == {"scipy", "torch"}
 
 
+def test_a_service_with_its_monitor_and_dashboard_leaves_scipy_to_the_process_that_watches():
+    assert loaded("monitoring.serve") == set()
+
+
 def test_monitoring_needs_scipy_and_nothing_else_that_is_heavy():
     assert loaded(*(name for name in MODULES if name.startswith("monitoring"))) == {"scipy"}
 
