@@ -195,6 +195,7 @@ def test_while_somebody_locks_the_table_nothing_is_promised_and_all_goes_on_afte
     log = PredictionLog(database.url, "production")
     ids = log.append(scored())
     with postgresql.connect(database.name) as other, other.transaction():
+        other.execute("SET LOCAL idle_in_transaction_session_timeout = '20s'")  # so that a test that waits ends
         other.execute("LOCK TABLE predictions")
         with pytest.raises(LogError, match="can't be written: canceling statement due to lock timeout"):
             log.append(scored())

@@ -124,6 +124,7 @@ def test_a_lock_that_somebody_keeps_is_not_waited_for_for_ever(postgresql, monke
     monkeypatch.setattr(schema, "_LOCK_MILLISECONDS", 50)
     name = postgresql.new_database()
     with postgresql.connect(name) as other, other.transaction():
+        other.execute("SET LOCAL idle_in_transaction_session_timeout = '20s'")  # so that a test that waits ends
         other.execute("SELECT pg_advisory_xact_lock(0)")  # as a service does that is just making the tables
         with pytest.raises(LogError, match="can't be opened: canceling statement due to lock timeout"):
             connect(postgresql.url(name))
