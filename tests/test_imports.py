@@ -52,6 +52,10 @@ def test_torchvision_is_for_fetch_alone():
     assert loaded(*(name for name in MODULES if name != "stages.fetch")) == {"scipy", "torch"}
 
 
+def test_a_service_with_its_monitor_and_dashboard_leaves_scipy_to_the_process_that_watches():
+    assert loaded("monitoring.serve") == set()
+
+
 def test_monitoring_needs_scipy_and_nothing_else_that_is_heavy():
     assert loaded(*(name for name in MODULES if name.startswith("monitoring"))) == {"scipy"}
 
@@ -90,7 +94,10 @@ def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
     others = {
         "adopt": {"delivery.git"},
         "challenge": {"delivery.artifact", "delivery.git", "delivery.registry"},
+        "dashboard": {"delivery.pages", "delivery.service"},  # the page is the service's
         "feedback_branch": {"delivery.git"},
+        "latency": {"delivery.metrics"},
+        "report": {"delivery.pages"},
         "retrain": {"delivery.git", "delivery.printable"},
         "sending": {"delivery.client"},
         "serve": {"delivery.serve"},
