@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -81,13 +81,13 @@ class Dispatches:
         return Dispatches(dispatches=tuple(every[-KEPT:]))
 
 
-def note(stage: str, alert: Alert) -> str:
-    """What came of the retraining that an alert has started, to be said with it; empty where it has started none."""
+def notes(stage: str) -> Callable[[Alert], str]:
+    """What came of the retraining that an alert of the stage has started, to be said with it; empty without any."""
     try:
-        found = read(path(stage)).of(Key.of(alert))
+        known, failure = read(path(stage)), ""
     except DispatchesError as error:
-        return str(error)
-    return str(found or "")
+        known, failure = Dispatches(), str(error)
+    return lambda alert: failure or str(known.of(Key.of(alert)) or "")
 
 
 _FILE = pydantic.TypeAdapter(Dispatches)

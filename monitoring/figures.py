@@ -158,8 +158,8 @@ class Told:
     text: str
 
     @classmethod
-    def of(cls, alert: Alert) -> "Told":
-        """An alert, for the page."""
+    def of(cls, alert: Alert, note: str) -> "Told":
+        """An alert, for the page, with what came of it."""
         return cls(
             number=alert.number,
             version=alert.version,
@@ -168,7 +168,7 @@ class Told:
             last=alert.last,
             resolved=alert.resolved,
             why=alert.why,
-            text=str(alert),
+            text=f"{alert}; {note}" if note else str(alert),
         )
 
 

@@ -11,7 +11,7 @@ from delivery.history import History, Window
 from delivery.schema import SECOND
 from digits.drift_reference import Reference
 from digits.errors import PipelineError
-from monitoring import confidence
+from monitoring import confidence, dispatches
 from monitoring.alerts import Track
 from monitoring.figures import Answers, Class, Figures, Looked, OfLabels, Standing, Step, Tests, Told, Version
 from monitoring.latency import Latency
@@ -77,6 +77,8 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
     periods = performance(history.counts(window, period))
     names = _newest(periods, state, round(sources.params.gap_seconds * SECOND))
     shown = names[:_VERSIONS]
+    alerts = [one for one in state.alerts.alerts[::-1] if one.firing or (one.resolved or 0) >= since]
+    note = dispatches.notes(stage)
     return Figures(
         stage=stage,
         span=span,
@@ -95,9 +97,7 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
         windows=[Tests.of(one) for one in state.windows if one.until >= since and one.version in shown],
         kept_since=state.windows[0].since if len(state.windows) >= sources.params.kept_windows else None,
         labels=[OfLabels.of(one) for one in state.tests if one.time >= since and one.version in shown],
-        alerts=[Told.of(one) for one in state.alerts.alerts[::-1] if one.firing or (one.resolved or 0) >= since][
-            :_ALERTS
-        ],
+        alerts=[Told.of(one, note(one)) for one in alerts[:_ALERTS]],
         groups=groups(history, state, shown),
         answers=Answers(latency.since, latency.periods(since, now + 1, period)) if latency else None,
     )

@@ -48,13 +48,13 @@ def test_an_alert_says_what_came_of_its_retraining(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = Result(Detector.ACCURACY, "test", 9.0, 1e-6, 100, 0.5, "effect")
     alert = Alert(KEY.number, Detector.ACCURACY, KEY.version, KEY.since, KEY.since, result)
-    assert dispatches.note("production", alert) == ""
+    assert dispatches.notes("production")(alert) == ""
     known = Dispatches().with_(dataclasses.replace(ONE, outcome="failure", text="worse"))
     dispatches.write(dispatches.path("production"), known)
-    assert dispatches.note("production", alert) == "retraining with feedback/1: not proposed, worse"
-    assert dispatches.note("production", dataclasses.replace(alert, number=4)) == ""
+    assert dispatches.notes("production")(alert) == "retraining with feedback/1: not proposed, worse"
+    assert dispatches.notes("production")(dataclasses.replace(alert, number=4)) == ""
     dispatches.path("production").write_text("damaged")
-    assert "logs/production-retraining.json: not the list of retrainings" in dispatches.note("production", alert)
+    assert "logs/production-retraining.json: not the list of retrainings" in dispatches.notes("production")(alert)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"form": 2, "dispatches": []}', '{"dispatches": [{"alerts": [[3]]}]}'])

@@ -8,6 +8,9 @@ import pytest
 from delivery.history import History, Window
 from delivery.schema import SECOND
 from digits import scoring
+from monitoring import dispatches
+from monitoring.dispatches import Dispatch, Dispatches
+from monitoring.due import Key
 from monitoring.gathering import SPANS, Sources, changes, gather
 from monitoring.references import References
 from monitoring.shifts import moved
@@ -93,6 +96,16 @@ def test_windows_tests_of_labels_and_alerts_are_the_state_s(logged, told):
     }
     assert set(levels["v1"].values()) == {"ok"}
     assert (levels["v2"]["data drift"], levels["v2"]["label shift"]) == ("alert", "ok")
+
+
+def test_an_alert_says_what_came_of_the_retraining_that_it_started(logged, told, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked, other, *_ = logged.state.alerts.alerts
+    started = Dispatch((Key.of(asked),), "why", START, "feedback/1", "c" * 40, True, "failure", "worse")
+    dispatches.write(dispatches.path("staging"), Dispatches(dispatches=(started,)))
+    said = {alert.number: alert.text for alert in figures(logged).alerts}
+    assert said[asked.number] == f"{asked}; retraining with feedback/1: not proposed, worse"
+    assert said[other.number] == str(other)
 
 
 def test_the_first_prediction_of_a_version_is_its_mark(logged, told):
