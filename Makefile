@@ -8,7 +8,8 @@ BASE ?= origin/main
 # A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
-unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT SINCE SIMULATED
+unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT \
+  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SINCE SIMULATED
 define newline
 
 
@@ -26,7 +27,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
-  export-feedback image check-image plots lock clean
+  simulate export-feedback image check-image plots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -42,11 +43,11 @@ repro: $(VENV)/installed | data/raw data/production ## rebuild what changed, dow
 pull: $(VENV)/installed ## restore data, model and results from the DVC remote, without training
 	dvc pull
 
-test: lint ## set up, then lint, types and all tests
+test: lint $(VENV)/installed-tools ## set up, then lint, types and all tests
 	python -m pytest $(PARALLEL) --cov
 	python -m coverage report --include='digits/*,stages/*' --fail-under=95
 
-test-quick: $(VENV)/installed-dev ## unit tests alone
+test-quick: $(VENV)/installed-tools ## unit tests alone
 	python -m pytest $(PARALLEL) -m 'not e2e'
 
 lint: $(VENV)/installed-dev ## style, types, workflows, Dockerfile
@@ -78,10 +79,15 @@ versions: $(VENV)/installed ## what is in which stage, since when, and how good
 	@python -m delivery.versions
 
 deploy: $(VENV)/installed ## put in place what the tags assign to STAGE=staging [WATCH=1] [REPO=https://...] [URL=]
-	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(if $(value WATCH),--watch)
+	@python -m delivery.deploy $(call option,stage,STAGE) $(call option,repo,REPO) $(call option,url,URL) $(call flag,watch,WATCH)
 
 serve: $(VENV)/installed-serve ## answer requests with what STAGE=production has, or the workspace's model: [PORT=8000]
 	@exec python -m monitoring.serve $(call option,stage,STAGE) $(call option,port,PORT)
+
+simulate: $(VENV)/installed-serve | data/traffic.npz ## send test images to STAGE=staging as traffic, to see a drift: [SHIFT=rotate30] [LABELS=0.3] ...
+	@exec python -m monitoring.simulate $(call option,shift,SHIFT) $(call option,mix,MIX) $(call option,rate,RATE) \
+	  $(call option,clean,CLEAN) $(call option,count,COUNT) $(call option,labels,LABELS) $(call option,delay,DELAY) \
+	  $(call option,seed,SEED) $(call option,stage,STAGE) $(call option,url,URL)
 
 export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=production to data/production: [PUSH=1] [SINCE=2026-11-01]
 	@python -m monitoring.feedback $(call option,stage,STAGE) $(call option,since,SINCE) $(call flag,simulated,SIMULATED) $(push)
@@ -122,13 +128,17 @@ $(VENV)/installed-serve: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[serve,monitor]'
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed tests/s3_server.lock tests/browser/package-lock.json tests/prometheus/install.py
+$(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,serve,browser]'
+	@touch $@ $(VENV)/installed-serve
+
+# What the tests start beside Python: a browser, Prometheus, an S3 server.
+$(VENV)/installed-tools: $(VENV)/installed-dev tests/s3_server.lock tests/browser/package-lock.json tests/prometheus/install.py
 	python -m tests.browser.install
 	python -m tests.prometheus.install
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
-	@touch $@ $(VENV)/installed-serve
+	@touch $@
 
 data/raw: | $(VENV)/installed
 	dvc pull data/raw || echo 'Not to be had from the DVC remote: fetch will download it.'
@@ -137,3 +147,6 @@ data/raw: | $(VENV)/installed
 data/production: data/production.dvc | $(VENV)/installed
 	dvc pull data/production
 	@touch $@
+
+data/traffic.npz: | $(VENV)/installed
+	dvc pull $@

@@ -20,6 +20,9 @@ _STATEMENTS = 32
 _PARAMETERS: dict[str, Literal["qmark", "format"]] = {"sqlite": "qmark", "postgresql": "format"}
 # libpq's, unless the URL has others: a server that is gone without a word is given up, and not for hours waited for.
 _PATIENCE = {"connect_timeout": "10", "tcp_user_timeout": "10000", "keepalives_idle": "10"}
+_LOCK_MILLISECONDS = (
+    10_000  # to wait for a lock that another program has; after that nothing is written, and it is told
+)
 
 METADATA = sa.MetaData()
 FACTS = sa.Table(
@@ -88,7 +91,9 @@ def connect(url: str, power_safe: bool = False) -> Engine:
         else:
             address, options = address.update_query_dict(_PATIENCE | dict(address.query)), {}
         engine = sa.create_engine(address, paramstyle=_PARAMETERS[backend], hide_parameters=True, connect_args=options)
-        if backend == "sqlite":
+        if backend == "postgresql":
+            event.listen(engine, "connect", _prepare_postgresql)
+        else:
             event.listen(engine, "connect", _power_safe_sqlite if power_safe else _prepare_sqlite)
         try:
             found = _form(engine)
@@ -123,9 +128,18 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
 
 
+def _prepare_postgresql(connection: Any, _record: object) -> None:
+    """Wait for locks, but not for ever; unless the URL, the user or the server says for how long."""
+    connection.execute(
+        "SELECT set_config('lock_timeout', %s, false) WHERE current_setting('lock_timeout') = '0'",
+        [str(_LOCK_MILLISECONDS)],
+    )
+    connection.commit()
+
+
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     for setting in (
-        "busy_timeout = 10000",  # milliseconds, for another process that writes
+        f"busy_timeout = {_LOCK_MILLISECONDS}",  # for another process that writes
         "auto_vacuum = INCREMENTAL",  # before the first table: what retention frees can go back to the disk
         "journal_mode = WAL",  # others read while the service writes
         "synchronous = NORMAL",

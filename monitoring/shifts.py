@@ -1,11 +1,21 @@
 """Ways in which images can change between training and use, to try detectors on."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
 
-Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+class Shift(NamedTuple):
+    """One way: from uint8 (N, H, W) to the same, with a generator for those that toss coins."""
+
+    words: str
+    change: Callable[[np.ndarray, np.random.Generator], np.ndarray]
+
+    def __call__(self, images: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The images, changed."""
+        return self.change(images, generator)
 
 
 def rotated(images: np.ndarray, degrees: float) -> np.ndarray:
@@ -32,15 +42,14 @@ def _whole(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(np.rint(pixels), 0, 255), np.uint8)
 
 
-# By name: uint8 (N, H, W) to the same, with a generator for those that toss coins.
-SHIFTS: dict[str, Change] = {
-    "noise": _noisy,  # Gaussian, a tenth of the range of pixels
-    "rotate10": lambda images, _: rotated(images, 10),
-    "rotate20": lambda images, _: rotated(images, 20),
-    "rotate30": lambda images, _: rotated(images, 30),
-    "shift2": lambda images, _: moved(images, 2),
-    "blur": _blurred,  # Gaussian, of one pixel
-    "dim": lambda images, _: _whole(images * np.float32(0.7)),
-    "bright": lambda images, _: _whole(images + np.float32(0.1 * 255)),
-    "invert": lambda images, _: 255 - images,
+SHIFTS = {
+    "noise": Shift("Gaussian noise, a tenth of the range of pixels", _noisy),
+    "rotate10": Shift("turned by 10 degrees", lambda images, _: rotated(images, 10)),
+    "rotate20": Shift("turned by 20 degrees", lambda images, _: rotated(images, 20)),
+    "rotate30": Shift("turned by 30 degrees", lambda images, _: rotated(images, 30)),
+    "shift2": Shift("moved by 2 pixels to the right", lambda images, _: moved(images, 2)),
+    "blur": Shift("blurred, a Gaussian of one pixel", _blurred),
+    "dim": Shift("pixels times 0.7", lambda images, _: _whole(images * np.float32(0.7))),
+    "bright": Shift("a tenth of the range of pixels added", lambda images, _: _whole(images + np.float32(0.1 * 255))),
+    "invert": Shift("dark on light", lambda images, _: 255 - images),
 }

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import fcntl
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -48,8 +49,8 @@ def main() -> None:
     params = load(MonitoringParams, "monitoring")
     settings = ServiceSettings.from_environment(arguments.stage, load(DeliveryParams, "delivery"))
     path, service = state.path(settings.stage), os.getppid() if arguments.beside_service else None
-    with contextlib.suppress(KeyboardInterrupt), only_one(path, service):
-        monitor = begin(settings, params)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # in order, too: the last one leaves SQLite's log tidy
+    with contextlib.suppress(KeyboardInterrupt), only_one(path, service), begin(settings, params) as monitor:
         while True:
             look(monitor, path, again=arguments.every is not None)
             if arguments.every is None:
@@ -93,15 +94,19 @@ def _locked(stream: IO[str]) -> bool:
     return True
 
 
-def begin(settings: ServiceSettings, params: MonitoringParams) -> Monitor:
+@contextlib.contextmanager
+def begin(settings: ServiceSettings, params: MonitoringParams) -> Iterator[Monitor]:
     """A monitor that goes on from the state that was left.
 
     Raises:
         LogError: the log can't be opened.
         StateError: what was left is no state.
     """
-    history, references = History(connect(settings.log_url)), References(settings.deployments / settings.stage)
-    return Monitor(history, settings.stage, references, params, state.read(state.path(settings.stage)))
+    engine, references = connect(settings.log_url), References(settings.deployments / settings.stage)
+    try:
+        yield Monitor(History(engine), settings.stage, references, params, state.read(state.path(settings.stage)))
+    finally:
+        engine.dispose()
 
 
 def look(monitor: Monitor, path: Path, again: bool) -> None:

@@ -75,7 +75,7 @@ def test_arrows_point_one_way(module):
     assert roots & {"benchmarks", "delivery", "digits", "monitoring", "reporting", "stages", "tests"} <= allowed
 
 
-def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
+def test_monitoring_knows_of_delivery_the_prediction_log_where_it_is_and_how_to_ask_the_service():
     named = {
         path.name: {
             str(node.module)
@@ -87,4 +87,6 @@ def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
     # Where both are put together; `from delivery import serve`.
     assert named.pop("serve.py") == {"delivery", "delivery.settings"}
     assert named.pop("feedback_branch.py") == {"delivery.git"}
-    assert set().union(*named.values()) == {"delivery.history", "delivery.schema", "delivery.settings"}
+    assert set().union(*named.values()) == {
+        *("delivery.client", "delivery.history", "delivery.schema", "delivery.settings")
+    }

@@ -1,12 +1,9 @@
 """The service, as the page talks to it, and hands that draw digits on that page."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +14,7 @@ from delivery import client
 from delivery.history import History
 from delivery.schema import connect
 from tests.e2e.project import BIN, ROOT
+from tests.e2e.service import Started, started
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -35,13 +33,12 @@ DIGITS = {
 }
 
 
-@dataclasses.dataclass
-class Service:
-    """One that runs in `folder`, for the stage `production`."""
+class Service(Started):
+    """One that runs for the stage `production`, in the folder of its log."""
 
-    folder: Path
-    url: str
-    process: subprocess.Popen[str]
+    @property
+    def folder(self) -> Path:
+        return self.log.parent
 
     def place(self, version: str, models: Path) -> None:
         """Put a version in place, as the reconciler does; the service still has to load it."""
@@ -78,19 +75,10 @@ def serving(folder: Path, *, port: int = 0, token: str = "", **params: Any) -> I
     (folder / "params.yaml").write_text(yaml.safe_dump(settings))
     env = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "MNIST_ADMIN_TOKEN": token}
     command = ["python", "-m", "delivery.serve", "--as-placed", f"--port={port}"]
-    process = subprocess.Popen(
-        command, cwd=folder, env=env | {"MNIST_LOG_URL": "sqlite:///log.db"}, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert process.stdout
-        started = process.stdout.readline()
-        assert started.startswith("production: http://"), started
-        yield Service(folder, started.split()[-1], process)
-    finally:
-        process.send_signal(signal.SIGCONT)
-        process.terminate()
-        process.wait()
-        process.stdout.close()
+    with started(command, folder, env | {"MNIST_LOG_URL": "sqlite:///log.db"}, folder / "service.log") as running:
+        service = Service(running.process, running.log)
+        assert service.url
+        yield service
 
 
 def strokes(page: "Page", digit: int) -> list[list[tuple[float, float]]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import onnx
 import yaml
 
+from delivery.deployments import Deployments
 from digits.storage import read_arrays, write_arrays
 
 ROOT = Path(__file__).parents[2]
@@ -129,6 +130,12 @@ class _GitBackend(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         pass
+
+
+def version_in(place: Deployments) -> str | None:
+    """Which version is in place."""
+    current = place.current()
+    return current.version if current else None
 
 
 @contextlib.contextmanager

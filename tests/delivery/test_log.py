@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from delivery import schema
 from delivery.history import History
 from delivery.log import Feedback, PredictionLog, as_bytes, as_text, identifier
 from delivery.schema import LogError, now
@@ -183,6 +184,24 @@ def test_a_connection_that_is_lost_is_made_again(postgresql):
     database.disconnect()
     ids += log.append(scored())
     database.disconnect()
+    assert send(log, ids[0], 3) == (Feedback.STORED, 3)
+    assert rows(log).ids == ids
+    log.close()
+
+
+def test_while_somebody_locks_the_table_nothing_is_promised_and_all_goes_on_afterwards(postgresql, monkeypatch):
+    monkeypatch.setattr(schema, "_LOCK_MILLISECONDS", 50)
+    database = Postgresql(postgresql)
+    log = PredictionLog(database.url, "production")
+    ids = log.append(scored())
+    with postgresql.connect(database.name) as other, other.transaction():
+        other.execute("SET LOCAL idle_in_transaction_session_timeout = '20s'")  # so that a test that waits ends
+        other.execute("LOCK TABLE predictions")
+        with pytest.raises(LogError, match="can't be written: canceling statement due to lock timeout"):
+            log.append(scored())
+        with pytest.raises(LogError, match="lock timeout"):
+            send(log, ids[0], 3)
+    ids += log.append(scored())
     assert send(log, ids[0], 3) == (Feedback.STORED, 3)
     assert rows(log).ids == ids
     log.close()

@@ -11,8 +11,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.delivery.pictures import SEEDS
 from tests.delivery.serving import placed, serving
-from tests.delivery.test_images import SEEDS
 
 # Another example each time would make a test that fails now and then for somebody who changed something else.
 EXAMPLES = settings(

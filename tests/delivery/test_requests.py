@@ -15,8 +15,8 @@ from starlette.exceptions import HTTPException
 from delivery.images import picture
 from delivery.protection import TooLargeError
 from delivery.requests import Reader
+from tests.delivery.pictures import encoded, png, progressive, raw_png, seven
 from tests.delivery.serving import PARAMS
-from tests.delivery.test_images import encoded, png, progressive, raw_png, seven
 
 FORM = "multipart/form-data; boundary=edge"
 PICTURE = png(seven(60, 40))

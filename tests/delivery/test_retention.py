@@ -1,5 +1,6 @@
 import sqlite3
 import threading
+from unittest import mock
 
 import pytest
 
@@ -113,6 +114,19 @@ def test_the_write_ahead_log_stays_short(file, sqlite, monkeypatch):
 
     assert sizes[-1] < 12 * 500 * 784 / 2
     assert len(ids(file)) == 6000
+
+
+def test_nobody_waits_for_a_write_ahead_log_that_is_short(file, monkeypatch):
+    lock = mock.MagicMock()
+    keeper = Retention(file, 365, PLENTY)
+    file.append(scored(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(file, "writing", lock)
+        keeper.checkpoint()
+        assert lock.mock_calls == []
+        patch.setattr(retention, "_WAL_BYTES", 4096)
+        keeper.checkpoint()
+        assert [name for name, *_ in lock.mock_calls] == ["__enter__", "__exit__"]
 
 
 def test_it_works_beside_the_service_until_it_is_told_to_stop(log, monkeypatch):

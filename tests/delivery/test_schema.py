@@ -4,6 +4,7 @@ import time
 import pytest
 import sqlalchemy as sa
 
+from delivery import schema
 from delivery.schema import METADATA, SCHEMA, LogError, connect, now, reason
 
 TABLES = {"facts", "labels", "predictions"}
@@ -116,6 +117,26 @@ def test_postgresql_waits_for_the_disk_and_not_for_ever(postgresql):
     engine.dispose()
     engine = connect(f"{postgresql.url(name)}&connect_timeout=3")
     assert engine.url.query["connect_timeout"] == "3"
+    engine.dispose()
+
+
+def test_a_lock_that_somebody_keeps_is_not_waited_for_for_ever(postgresql, monkeypatch):
+    monkeypatch.setattr(schema, "_LOCK_MILLISECONDS", 50)
+    name = postgresql.new_database()
+    with postgresql.connect(name) as other, other.transaction():
+        other.execute("SET LOCAL idle_in_transaction_session_timeout = '20s'")  # so that a test that waits ends
+        other.execute("SELECT pg_advisory_xact_lock(0)")  # as a service does that is just making the tables
+        with pytest.raises(LogError, match="can't be opened: canceling statement due to lock timeout"):
+            connect(postgresql.url(name))
+    connect(postgresql.url(name)).dispose()
+
+
+@pytest.mark.parametrize(("options", "expected"), [("", "10s"), ("&options=-c lock_timeout=3000", "3s")])
+def test_how_long_locks_are_waited_for_can_be_said(postgresql, options, expected):
+    engine = connect(postgresql.url(postgresql.new_database()) + options)
+    for _ in range(2):  # the second time on a connection that was given back, and rolled back, before
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("SHOW lock_timeout").scalar_one() == expected
     engine.dispose()
 
 

@@ -5,19 +5,17 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
-import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 import pytest
 import yaml
 
 from tests import synthetic
+from tests.delivery.pictures import png, seven
 from tests.delivery.serving import ROOT, body, wait_until
-from tests.delivery.test_images import png, seven
+from tests.e2e.service import Started, started
 
 # The service's own command, with a word at the end about what it has imported by then.
 SCRIPT = """
@@ -32,61 +30,39 @@ JSON = {"content-type": "application/json"}
 MEGABYTE = 1_000_000
 
 
-class Process:
-    """A service that runs, on the models of a folder."""
+class Process(Started):
+    """A service that runs, and what a test asks it."""
 
-    def __init__(self, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, "--port", "0"],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "GIT_CEILING_DIRECTORIES": str(folder.parent)},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.said = ""
-        while not (found := re.search(r"http://127\.0\.0\.1:(\d+)", self.said)):
-            line = self.process.stdout.readline()
-            assert line, self.said
-            self.said += line
-        self.address = ("127.0.0.1", int(found[1]))
-        self.client = httpx.Client(base_url=found[0], timeout=20)
+    client: httpx.Client
 
     def metric(self, name: str) -> float:
         """Value of a series, 0 where there is none yet."""
         found = re.search(rf"^{re.escape(name)} (\S+)$", self.client.get("/metrics").text, re.MULTILINE)
         return float(found[1]) if found else 0
 
-    def stop(self) -> str:
-        """End it as an operator does; what it says at last."""
-        self.client.close()
-        self.process.send_signal(signal.SIGTERM)
-        said, _ = self.process.communicate(timeout=30)
-        return said
-
 
 @pytest.fixture
-def started(finished, tmp_path):
+def serve(finished, tmp_path):
     """Starts a service on a finished pipeline's model, some params changed."""
-    processes = []
+    with contextlib.ExitStack() as stack:
 
-    def start(**changes: object) -> Process:
-        params = yaml.safe_load((ROOT / "params.yaml").read_text())
-        params["delivery"] |= changes
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
-        shutil.copytree(finished / "models", tmp_path / "models")
-        processes.append(Process(tmp_path))
-        return processes[-1]
+        def start(**changes: object) -> Process:
+            params = yaml.safe_load((ROOT / "params.yaml").read_text())
+            params["delivery"] |= changes
+            (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+            shutil.copytree(finished / "models", tmp_path / "models")
+            command = [sys.executable, "-c", SCRIPT, "--port", "0"]
+            env = os.environ | {"PYTHONPATH": str(ROOT), "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+            running = stack.enter_context(started(command, tmp_path, env, tmp_path / "said"))
+            process = Process(running.process, running.log)
+            process.client = stack.enter_context(httpx.Client(base_url=process.ready(), timeout=20))
+            return process
 
-    yield start
-    for one in processes:
-        one.client.close()
-        one.process.kill()
-        one.process.wait()
-        one.process.stdout.close()
+        yield start
 
 
-def test_neither_torch_nor_dvc_is_ever_loaded(started):
-    service = started()
+def test_neither_torch_nor_dvc_is_ever_loaded(serve):
+    service = serve()
     assert "no version of mnist is released here" in service.said
     ask = service.client
     answers = [
@@ -100,20 +76,22 @@ def test_neither_torch_nor_dvc_is_ever_loaded(started):
     answers.append(ask.post("/v1/feedback", content=json.dumps({"id": identifier, "label": 1}), headers=JSON))
     assert {answer.status_code for answer in answers} == {200}
 
-    loaded = set(service.stop().partition("loaded: ")[2].split())
-    assert service.process.returncode == 0
+    ask.close()
+    assert service.end() == 0
+    loaded = set(service.said.partition("loaded: ")[2].split())
     assert {"onnxruntime", "fastapi", "delivery.images", "sqlalchemy"} <= loaded
     assert loaded & {"torch", "torchvision", "dvc", "dvclive", "gto", "onnx", "scipy", "pandas"} == set()
 
 
-def test_a_flood_is_answered_with_503_and_not_kept_in_memory(started):
+def test_a_flood_is_answered_with_503_and_not_kept_in_memory(serve):
     """80 MB arrive at once, where 5 MB may wait: the others are told to come back, and their bodies are not kept."""
-    service = started(max_waiting_bytes=5 * MEGABYTE, timeout_seconds=60)
+    service = serve(max_waiting_bytes=5 * MEGABYTE, timeout_seconds=60)
     assert service.client.post("/v1/predict", content=body(*synthetic.digits(2).images), headers=JSON).is_success
     before = service.metric("process_resident_memory_bytes")
     header = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % MEGABYTE
+    address = service.client.base_url.host, service.client.base_url.port
     with contextlib.ExitStack() as stack:
-        flood = [stack.enter_context(socket.create_connection(service.address, timeout=20)) for _ in range(80)]
+        flood = [stack.enter_context(socket.create_connection(address, timeout=20)) for _ in range(80)]
         for one in flood:
             one.sendall(header)
         for one in flood:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import os
 import random
 import signal
 import subprocess
@@ -56,7 +57,7 @@ def started(command: list[str], cwd: Path, env: dict[str, str], log: Path) -> It
         yield Started(process, log)
     finally:
         with contextlib.suppress(ProcessLookupError):
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -17,6 +17,7 @@ import pytest
 from delivery import client
 from delivery.history import History
 from delivery.schema import connect
+from tests.delivery.postgresql import server
 from tests.e2e.project import ROOT, Project, wait_for
 from tests.e2e.service import Clients, started
 from tests.e2e.test_make import provide_environment
@@ -48,9 +49,9 @@ def predictions(url):
     return client.ready(url)
 
 
-def records(project):
+def records(project, url=None):
     """All predictions in a log, read without a service."""
-    engine = connect(f"sqlite:///{project / 'logs/production.db'}")
+    engine = connect(url or f"sqlite:///{project / 'logs/production.db'}")
     try:
         return list(History(engine).predictions())
     finally:
@@ -66,6 +67,25 @@ def sound(project):
         connection.close()
 
 
+def asked_as_the_readme_does(project, url):
+    """Type what the README says, and hold the answers against those that it shows; how many there were."""
+    section = README.partition("\n## Serve\n")[2].partition("\n#")[0]
+    (pictures,) = re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    project.sh(pictures)
+    identifier = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    asked = re.findall(r"^\$ (curl (?:.*\\\n)?.*)\n(\{.*)$", section, re.MULTILINE)
+    ids = {}
+    for command, shown in asked:
+        typed = command.replace("http://127.0.0.1:8000", url).replace("curl ", "curl --silent --show-error ", 1)
+        for known, ours in ids.items():
+            typed = typed.replace(known, ours)
+        said = project.sh(typed).strip()
+        expected = re.escape(re.sub(identifier, "ID", shown)).replace(re.escape("..."), ".*")
+        assert re.fullmatch(expected.replace("ID", identifier), said), said
+        ids |= zip(re.findall(identifier, shown), re.findall(identifier, said), strict=True)
+    return len(asked)
+
+
 def test_a_fresh_clone_serves_the_released_version(pulled, tmp_path):
     owner = pulled.clone(tmp_path / "owner")
     owner.run("gto", "register", "mnist", "--version", "v0.1.0")
@@ -79,9 +99,10 @@ def test_a_fresh_clone_serves_the_released_version(pulled, tmp_path):
         assert (answer["stage"], answer["version"]) == ("production", "v0.1.0")
         assert answer["commit"] == owner.git("rev-parse", "HEAD").strip()
         assert "production: v0.1.0 (commit" in service.said
+        assert asked_as_the_readme_does(project, service.url) == 4
         service.end()
     wait_for(lambda: not (project / "logs/production.db-wal").exists())  # it was closed, and not killed
-    assert sum(map(len, records(project))) == 3
+    assert sum(map(len, records(project))) == 3 + 1 + 1 + 2
     assert "Traceback" not in service.said
 
 
@@ -197,20 +218,30 @@ def post(url, images):
             return error.code, error.headers, json.load(error)
 
 
-def test_after_kill_9_every_answered_prediction_is_on_record(place):
-    moments, answered = random.Random(4), {}
-    for kill in range(5):
-        with started(SERVE, place.path, place.env, place / "log") as service:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def log_url(request, place, tmp_path):
+    """A log of each kind, for the service in `place`."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{place / 'logs/production.db'}"
+    else:
+        with server(tmp_path / "data") as running:
+            yield running.url(running.new_database())
+
+
+def test_after_kill_9_every_answered_prediction_is_on_record(place, log_url):
+    moments, answered, kind = random.Random(4), {}, log_url.partition(":")[0]
+    for kill in range(5 if kind == "sqlite" else 3):
+        with started(SERVE, place.path, place.env | {"MNIST_LOG_URL": log_url}, place / "log") as service:
             asking, moment = Clients(service.ready(), seed=kill), moments.randrange(5, 200)
             with asking:
                 wait_for(lambda asking=asking, moment=moment: len(asking.answered) >= moment)
                 assert service.end(signal.SIGKILL) == -signal.SIGKILL
         answered |= asking.answered
 
-        assert sound(place)
+        assert kind != "sqlite" or sound(place)
         on_record = {
             one: (int(rows.labels[row]), rows.pixels[row].tobytes())
-            for rows in records(place)
+            for rows in records(place, log_url)
             for row, one in enumerate(rows.ids)
         }
         assert {one: on_record.get(one) for one in answered} == answered

@@ -107,7 +107,8 @@ LINTERS = ["ruff", "ruff", "mypy", "zizmor", "actionlint", "check-jsonschema", "
 
 @pytest.mark.parametrize(("failing", "failed", "ran"), [("", [], 9), ("mypy", ["Lint"], 3)])
 def test_lint_and_unit_tests_run(env, tmp_path, failing, failed, ran):
-    needed = ("pyproject.toml", "tests/s3_server.lock", "tests/browser/package-lock.json")
+    tests = ("s3_server.lock", "browser/package-lock.json", "prometheus/install.py")
+    needed = ["pyproject.toml", *(f"tests/{name}" for name in tests)]
     files = {"Makefile": (ROOT / "Makefile").read_text()} | dict.fromkeys(needed, "")
     server = Server(idle(tmp_path / "project", env, files), tmp_path / "github")
     tools = tmp_path / "tools/bin"

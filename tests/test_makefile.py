@@ -1,0 +1,54 @@
+"""What `make` hands on to the commands behind its targets."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(*arguments: str, **environment: str) -> str:
+    """What a target would run."""
+    ready = [f"--assume-old={name}" for name in (".venv/installed", ".venv/installed-serve", "data/traffic.npz")]
+    answer = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", *ready, *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return answer.stdout.replace("\\\n", "").strip()
+
+
+@pytest.mark.parametrize(
+    ("target", "given", "option"),
+    [
+        ("deploy", "WATCH=1", "--watch"),
+        ("release", "PUSH=1", "--push"),
+        ("release", "BUMP=minor", "--bump='minor'"),
+        ("simulate", "SHIFT=rotate30", "--shift='rotate30'"),
+    ],
+)
+def test_what_happens_to_be_in_the_environment_is_no_option(target, given, option):
+    assert command(target, given).split()[-1] == option
+    name, _, value = given.partition("=")
+    assert option not in command(target, **{name: value})
+
+
+@pytest.mark.parametrize("value", ["0", "no", ""])
+def test_a_switch_can_be_off(value):
+    assert "--watch" not in command("deploy", f"WATCH={value}")
+    assert "--push" not in command("release", f"PUSH={value}")
+
+
+def test_every_option_of_a_trial_can_be_given():
+    given = {"shift": "blur", "mix": "0.5", "rate": "9", "clean": "8", "count": "7", "labels": "0.4", "delay": "3"}
+    given |= {"seed": "2", "stage": "it's `x`", "url": "http://127.0.0.1:1"}
+    run = command("simulate", *(f"{name.upper()}={value}" for name, value in given.items()))
+    said = subprocess.run(
+        ["sh", "-c", run.replace("exec python -m", "printf '%s\\n'")], capture_output=True, text=True, check=True
+    )
+    assert said.stdout.splitlines()[1:] == [f"--{name}={value}" for name, value in given.items()]
