@@ -132,40 +132,6 @@ def test_a_branch_is_shared_and_nothing_here_changes(shared, tmp_path):
     assert state(shared) == before
 
 
-def test_the_remote_of_this_user_alone_is_where_the_files_go(shared, tmp_path):
-    shared.dvc("remote", "add", "--local", "--default", "own", "../remote")
-    output = shared.run(*EXPORT, "--push")
-    branch = output.rpartition("as branch ")[2].strip()
-    shared.git("fetch", "--quiet", "origin", branch)
-    assert shared.git("diff", "--name-only", "main", "FETCH_HEAD").split() == ["data/production.dvc"]
-    assert len([path for path in (tmp_path / "remote").rglob("*") if path.is_file()]) == 4
-
-
-@pytest.mark.parametrize("what", ["the branch", "the files"])
-def test_what_could_not_be_shared_leaves_nothing_half_done(shared, tmp_path, what):
-    if what == "the branch":
-        hook = tmp_path / "origin.git/hooks/pre-receive"
-        hook.write_text("#!/bin/sh\necho 'not today' >&2\nexit 1\n")
-        hook.chmod(0o755)
-    else:
-        (tmp_path / "file").write_text("no folder")
-        shared.dvc("remote", "add", "--local", "--default", "own", str(tmp_path / "file"))
-    before = state(shared)
-    output = shared.run(*EXPORT, "--push", fails=True)
-
-    assert "Traceback" not in output
-    assert state(shared) == before
-    assert shared.git("ls-remote", "--heads", "origin").split("\t")[1:] == ["refs/heads/main\n"]
-    if what == "the branch":
-        assert "not today" in output
-        command = output.partition("export again, or: ")[2].splitlines()[0]
-        hook.unlink()
-        shared.sh(command)
-        assert "refs/heads/feedback/" in shared.git("ls-remote", "--heads", "origin")
-    else:
-        assert "error: nothing was shared, for `dvc push` failed: " in output
-
-
 def test_make_takes_the_version_that_came_by_git(shared, tmp_path):
     """`dvc repro` alone would take what lies here for the newer one, and record that."""
     shared.run(*EXPORT)
