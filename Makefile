@@ -9,7 +9,7 @@ BASE ?= origin/main
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
 unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT \
-  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SINCE SIMULATED
+  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SINCE SIMULATED
 define newline
 
 
@@ -27,7 +27,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
-  simulate export-feedback image check-image plots lock clean
+  simulate monitor-report export-feedback image check-image plots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -88,6 +88,9 @@ simulate: $(VENV)/installed-serve | data/traffic.npz ## send test images to STAG
 	@exec python -m monitoring.simulate $(call option,shift,SHIFT) $(call option,mix,MIX) $(call option,rate,RATE) \
 	  $(call option,clean,CLEAN) $(call option,count,COUNT) $(call option,labels,LABELS) $(call option,delay,DELAY) \
 	  $(call option,seed,SEED) $(call option,stage,STAGE) $(call option,url,URL)
+
+monitor-report: $(VENV)/installed-serve ## STAGE=production's dashboard as one file: [SPAN=15m|1h|6h|24h|7d] [OUT=monitor.html]
+	@python -m monitoring.report $(call option,stage,STAGE) $(call option,span,SPAN) $(call option,out,OUT)
 
 export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=production to data/production: [PUSH=1] [SINCE=2026-11-01]
 	@python -m monitoring.feedback $(call option,stage,STAGE) $(call option,since,SINCE) $(call flag,simulated,SIMULATED) $(push)

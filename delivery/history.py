@@ -8,7 +8,7 @@ import numpy as np
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
-from delivery.log import as_text, identifier
+from delivery.log import as_bytes, as_text, identifier
 from delivery.schema import LABELS, PREDICTIONS, LogError
 
 UNKNOWN = -1  # no true label yet
@@ -55,6 +55,19 @@ class Window:
     until: int | None = None  # not included
     version: str | None = None
     stage: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """Predictions of one version in one period that have the same answer and the same true label."""
+
+    since: int  # begin of the period; microseconds since 1970, UTC
+    version: str
+    label: int  # as predicted
+    truth: int  # -1 where none has come
+    predictions: int
+    first: int  # time of the first of them, and of the last
+    last: int
 
 
 EVERYTHING = Window()
@@ -104,6 +117,31 @@ class History:
         statement = sa.select(sa.func.count()).select_from(PREDICTIONS).where(*_limits(window))
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar_one()
+
+    def counts(self, window: Window, length: int) -> list[Count]:
+        """How often each answer was given, by periods of so many microseconds, which begin at multiples of it.
+
+        The database counts: a million predictions are a matter of a second or so, and of no memory.
+        """
+        table = PREDICTIONS.c
+        label, truth = table.label, sa.func.coalesce(LABELS.c.label, UNKNOWN).label("truth")
+        period = (table.time // length).label("period")  # of whole numbers, so it is one
+        rows = sa.select(period, table.version, label, truth, table.time).select_from(_MADE).where(*_limits(window))
+        each = rows.subquery().c
+        keys = each.period, each.version, each.label, each.truth
+        found = sa.select(*keys, sa.func.count(), sa.func.min(each.time), sa.func.max(each.time)).group_by(*keys)
+        return [Count(row[0] * length, *list(row)[1:]) for row in self._read(found.order_by(*keys))]
+
+    def time_of_newest(self, place: int, window: Window = EVERYTHING) -> int | None:
+        """When the so-manieth newest prediction of a window was made, from 1; None if there are fewer."""
+        newest = sa.select(PREDICTIONS.c.time).where(*_limits(window)).order_by(PREDICTIONS.c.id.desc())
+        with self._engine.connect() as connection:
+            return connection.scalar(newest.limit(1).offset(place - 1))
+
+    def named(self, ids: Sequence[str]) -> Rows:
+        """The predictions with these ids, by time; without those that are no longer there."""
+        keys = [as_bytes(key) for key in ids]
+        return _rows(self._read(_select(_MADE).where(PREDICTIONS.c.id.in_(keys)).order_by(PREDICTIONS.c.id)))
 
     def _read(self, statement: sa.Select[Any]) -> Sequence[sa.Row[Any]]:
         # One connection a part: a long read would keep SQLite's write-ahead log from being begun anew.

@@ -1,9 +1,10 @@
 """What the service counts, for Prometheus to collect from `/metrics`."""
 
+import dataclasses
 import math
 import sys
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +22,14 @@ from delivery.log import Scored
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _IMAGES = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@dataclasses.dataclass(frozen=True)
+class Answered:
+    """What one route has answered since the service began."""
+
+    within: dict[float, int]  # answers that took at most so many seconds; in the end, under infinity, all
+    statuses: dict[int, int]  # answers by HTTP status
 
 
 class Metrics:
@@ -87,9 +96,24 @@ class Metrics:
         self._model.clear()
         self._model.labels(stage, version).set(1)
 
+    def answered(self, route: str) -> Answered:
+        """The figures of one route, as `text` has them at this moment."""
+        buckets = [(float(labels["le"]), int(value)) for labels, value in _samples(self._seconds, route, "_bucket")]
+        statuses: Tally[int] = Tally()
+        for labels, value in _samples(self._requests, route, "_total"):
+            statuses[int(labels["status"])] += int(value)
+        return Answered(dict(sorted(buckets)), dict(statuses))
+
     def text(self) -> bytes:
         """All of it, in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+def _samples(collector: Collector, route: str, suffix: str) -> Iterator[tuple[dict[str, str], float]]:
+    for family in collector.collect():
+        for sample in family.samples:
+            if sample.name == family.name + suffix and sample.labels["route"] == route:
+                yield sample.labels, sample.value
 
 
 class _Careful(Collector):

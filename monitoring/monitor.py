@@ -20,7 +20,7 @@ from monitoring.alerts import Alert, Level, Track
 from monitoring.data_drift import data_drift
 from monitoring.result import Detector, Result
 from monitoring.settings import MonitoringParams
-from monitoring.state import Judged, State, Stream
+from monitoring.state import Judged, State, Stream, Tested
 from monitoring.streams import Labelled, begin, with_classes, with_labels
 from monitoring.windows import Cutter, Piece
 
@@ -126,6 +126,8 @@ class Monitor:
                 if version in self.state.streams and not self._retired(version):
                     stream, results = with_labels(self.state.streams[version], labels, self._params)
                     self._put(version, stream)
+                    tests = [Tested(version, time, result.brief()) for time, result in results]
+                    self._change(tests=(*self.state.tests, *tests)[-self._params.kept_windows :])
                     told += [alert for time, result in results for alert in self._follow(version, result, time)]
         return told
 

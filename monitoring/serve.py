@@ -15,7 +15,9 @@ from delivery.settings import ServiceSettings
 from digits.errors import run
 from digits.params import load
 from monitoring import state
+from monitoring.dashboard import add_dashboard
 from monitoring.exposition import MonitorCollector
+from monitoring.latency import Latency
 from monitoring.settings import MonitoringParams
 from monitoring.watcher import Watcher
 
@@ -27,10 +29,12 @@ def main() -> None:
 
 @contextmanager
 def beside(app: FastAPI, settings: ServiceSettings) -> Iterator[Watcher]:
-    """Watch as long as the service serves."""
-    params = load(MonitoringParams, "monitoring")
-    with Watcher(settings.stage, state.path(settings.stage), params.look_seconds) as watcher:
-        app.state.service.metrics.register(MonitorCollector(watcher, params))
+    """Watch as long as the service serves, and tell and show what is found."""
+    params, metrics = load(MonitoringParams, "monitoring"), app.state.service.metrics
+    latency = Latency(lambda: metrics.answered("/v1/predict"))
+    with Watcher(settings.stage, state.path(settings.stage), params.look_seconds) as watcher, latency:
+        metrics.register(MonitorCollector(watcher, params))
+        add_dashboard(app, watcher, params, latency)
         yield watcher
 
 

@@ -61,6 +61,15 @@ class Judged:
 
 
 @dataclasses.dataclass(frozen=True)
+class Tested:
+    """What labels said at one time, of which a window of predictions knows nothing."""
+
+    version: str
+    time: int  # of the newest label in it; microseconds since 1970, UTC
+    result: Result
+
+
+@dataclasses.dataclass(frozen=True)
 class State:
     """All of it."""
 
@@ -74,6 +83,7 @@ class State:
     streams: dict[str, Stream] = dataclasses.field(default_factory=dict)
     alerts: Alerts = dataclasses.field(default_factory=Alerts)
     windows: tuple[Judged, ...] = ()  # the newest, oldest first
+    tests: tuple[Tested, ...] = ()  # of labels; the newest, oldest first
 
     def retired(self, version: str, gap: int) -> bool:
         """Whether a version has answered nothing for more than `gap` microseconds, while another has."""

@@ -52,6 +52,10 @@ def test_torchvision_is_for_fetch_alone():
     assert loaded(*(name for name in MODULES if name != "stages.fetch")) == {"scipy", "torch"}
 
 
+def test_a_service_with_its_monitor_and_dashboard_leaves_scipy_to_the_process_that_watches():
+    assert loaded("monitoring.serve") == set()
+
+
 def test_monitoring_needs_scipy_and_nothing_else_that_is_heavy():
     assert loaded(*(name for name in MODULES if name.startswith("monitoring"))) == {"scipy"}
 
@@ -87,6 +91,10 @@ def test_monitoring_knows_of_delivery_the_prediction_log_where_it_is_and_how_to_
     # Where both are put together; `from delivery import serve`.
     assert named.pop("serve.py") == {"delivery", "delivery.settings"}
     assert named.pop("feedback_branch.py") == {"delivery.git"}
+    # The page is the service's, and shows what that measured.
+    assert {"delivery.pages", "delivery.service"} < named.pop("dashboard.py")
+    assert named.pop("latency.py") == {"delivery.metrics", "delivery.schema"}
+    assert named.pop("report.py") - {"delivery.history", "delivery.schema", "delivery.settings"} == {"delivery.pages"}
     assert set().union(*named.values()) == {
         *("delivery.client", "delivery.history", "delivery.schema", "delivery.settings")
     }

@@ -1,7 +1,8 @@
-"""Make the README's pictures: python -m tests.browser.picture [report] [page]
+"""Make the README's pictures: python -m tests.browser.picture [report] [page] [dashboard]
 
 The report: a smaller network is trained on a branch of a clone, and its report is shown as GitHub shows it.
 The page on which people draw: a desktop by day and a phone by night, in front of the model of the workspace.
+The dashboard: the same, after an hour in which a version is followed by another, and its images begin to be turned.
 """
 
 import io
@@ -12,7 +13,9 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from delivery.schema import now
 from tests.browser.drawing import by_mouse, serving
+from tests.browser.monitored import MINUTE, Story, watched
 from tests.browser.page import WIDTH, chromium, show
 from tests.e2e.project import ROOT, Project, environment
 
@@ -27,15 +30,18 @@ for (const part of document.querySelectorAll("details"))
 # Width in pixels, colours, digit drawn.
 SCREENS = ((1080, "light", 4), (360, "dark", 7))
 HEIGHT = 740
+DASHBOARDS, DASHBOARD_HEIGHT = ((1180, "light"), (390, "dark")), 1200
 
 
 def main() -> None:
     """Take the pictures that are named, or all."""
-    for name in sys.argv[1:] or ("report", "page"):
+    for name in sys.argv[1:] or ("report", "page", "dashboard"):
         with tempfile.TemporaryDirectory() as folder:
-            picture, source = {"report": report_picture, "page": page_picture}[name](Path(folder))
+            picture, source = PICTURES[name](Path(folder))
         path = IMAGES / f"{name}.png"
-        picture.convert("P", palette=Image.Palette.ADAPTIVE).save(path, optimize=True, pnginfo=source)
+        if name != "dashboard":  # which has more colours, and all of them mean something
+            picture = picture.convert("P", palette=Image.Palette.ADAPTIVE)
+        picture.save(path, optimize=True, pnginfo=source)
         print(f"{path}: {picture.width} x {picture.height} pixels, {path.stat().st_size:,} bytes")
 
 
@@ -86,6 +92,30 @@ def page_picture(folder: Path) -> tuple[Image.Image, None]:
             left += width
     return picture, None
 
+
+def dashboard_picture(folder: Path) -> tuple[Image.Image, None]:
+    """The upper part of the dashboard on each of the screens, side by side, while the images are turned."""
+    story = Story(folder, now() - 54 * MINUTE)
+    story.deploy("v1.1.0")
+    story.traffic(20, "v1.1.0", rate=3, labels=0.3)
+    story.deploy("v1.2.0")
+    story.traffic(20, "v1.2.0", rate=3, labels=0.3)
+    story.traffic(14, "v1.2.0", rate=3, labels=0.3, degrees=30)
+    story.close()
+    picture = Image.new("RGB", (sum(width for width, _ in DASHBOARDS), DASHBOARD_HEIGHT))
+    left = 0
+    with watched(folder) as service, chromium() as browser:
+        for width, colours in DASHBOARDS:
+            page = browser.new_page(viewport={"width": width, "height": DASHBOARD_HEIGHT}, color_scheme=colours)
+            page.goto(f"{service.url}/dashboard")
+            page.locator(".chart").first.wait_for()
+            page.locator("#warning:empty").wait_for(state="attached")  # the monitor has looked
+            picture.paste(Image.open(io.BytesIO(page.screenshot())), (left, 0))
+            left += width
+    return picture, None
+
+
+PICTURES = {"report": report_picture, "page": page_picture, "dashboard": dashboard_picture}
 
 if __name__ == "__main__":
     main()

@@ -121,3 +121,35 @@ def test_a_row_that_another_program_has_changed_is_named(filled, values):
         LogError, match=rf"^prediction {ids[4]} has \d+ bytes of pixels and \d+ of probabilities, not 784"
     ):
         list(History(log.engine).predictions())
+
+
+def test_the_database_counts_by_period_version_answer_and_true_label(filled):
+    log, ids = filled
+    history = History(log.engine)
+    (rows,) = history.predictions()
+    log.feedback(ids[0], 7, "test", None)
+    found = history.counts(Window(since=at(0), until=at(9), stage="production"), 4_000_000)
+    assert sum(count.predictions for count in found) == 9
+    assert {count.since for count in found} == {at(0), at(4), at(8)}
+    (first,) = (count for count in found if count.truth != UNKNOWN)
+    assert (first.version, first.label, first.truth, first.predictions) == ("v0.0.0", rows.labels[0], 7, 1)
+    assert (first.first, first.last) == (at(0), at(0))
+    odd = [count for count in found if (count.since, count.version) == (at(4), "v0.1.0")]
+    assert sorted(count.label for count in odd for _ in range(count.predictions)) == sorted(rows.labels[[5, 7]])
+    assert (min(count.first for count in odd), max(count.last for count in odd)) == (at(5), at(7))
+    assert history.counts(Window(stage="staging"), 4_000_000) == []
+
+
+def test_the_time_of_the_so_manieth_newest(filled):
+    history = History(filled[0].engine)
+    assert [history.time_of_newest(place) for place in (1, 4, 10, 11)] == [at(9), at(6), at(0), None]
+    assert history.time_of_newest(3, Window(since=at(8))) is None
+    assert history.time_of_newest(1, Window(stage="staging")) is None
+
+
+def test_predictions_are_found_by_their_ids_if_they_are_there(filled):
+    log, ids = filled
+    gone = "f" + ids[0][1:]
+    found = History(log.engine).named([ids[7], gone, ids[2]])
+    assert (found.ids, found.times.tolist()) == ([ids[2], ids[7]], [at(2), at(7)])
+    assert len(History(log.engine).named([])) == 0

@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from delivery.log import Scored
-from delivery.metrics import Metrics
+from delivery.metrics import Answered, Metrics
 
 
 @pytest.fixture
@@ -82,6 +82,22 @@ def test_the_process_is_measured_and_when_series_began_is_not(metrics):
 def test_two_services_of_one_process_count_apart(metrics):
     metrics.feedback("stored")
     assert value(Metrics(), "mnist_feedback_total", status="stored") is None
+
+
+def test_what_one_route_answered_is_what_prometheus_is_told(metrics):
+    for status, seconds in ((200, 0.002), (200, 0.3), (503, 99)):
+        metrics.request("POST", "/v1/predict", status, seconds)
+    metrics.request("GET", "/", 200, 0.001)
+    found = metrics.answered("/v1/predict")
+    assert found.statuses == {200: 2, 503: 1}
+    for bound, answers in found.within.items():
+        assert (
+            value(metrics, "mnist_request_seconds_bucket", route="/v1/predict", le=str(bound).replace("inf", "+Inf"))
+            == answers
+        )
+    assert list(found.within) == sorted(found.within)
+    assert (found.within[0.0025], found.within[10.0], found.within[math.inf]) == (1, 2, 3)
+    assert metrics.answered("/nothing") == Answered({}, {})
 
 
 class Collected(Collector):

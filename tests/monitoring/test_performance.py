@@ -2,56 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from delivery.history import History
-from monitoring.performance import accuracy, performance
-from tests.monitoring.logged import HOUR, START
-
-
-def periods(logged, seconds=3600):
-    return performance(History(logged.log.engine).predictions(), seconds)
-
-
-def test_late_labels_count_where_their_prediction_was_made(logged):
-    ids = logged.predict(50)
-    logged.now += 3 * HOUR
-    logged.predict(20)
-    logged.label(ids[:40], errors=4)
-    first, second = periods(logged)
-    assert (first.since, first.predictions, first.labelled, first.right) == (START, 50, 40, 36)
-    assert (first.coverage, first.accuracy) == (0.8, 0.9)
-    assert first.interval == pytest.approx(stats.binomtest(36, 40).proportion_ci(method="wilson"))
-    assert (second.since, second.predictions, second.labelled) == (START + 3 * HOUR, 20, 0)
-    assert (second.accuracy, second.interval) == (None, None)
-
-
-def test_versions_are_apart_in_the_same_period(logged):
-    logged.predict(10)
-    logged.predict(20, "v2")
-    logged.predict(5)
-    assert [(period.version, period.predictions) for period in periods(logged)] == [("v1", 15), ("v2", 20)]
-
-
-def test_periods_go_on_over_the_parts_of_a_long_read(logged):
-    logged.predict(30)
-    parts = History(logged.log.engine).predictions(part=7)
-    assert [period.predictions for period in performance(parts, 3600)] == [30]
-
-
-def test_precision_and_recall_are_those_of_the_confusion(logged):
-    ids = logged.predict(60)
-    logged.label(ids, errors=6)
-    (period,) = periods(logged)
-    hits = np.diag(period.confusion)
-    for label, found in period.per_class.items():
-        assert found["recall"] == pytest.approx(hits[int(label)] / period.confusion[int(label)].sum())
-        assert found["precision"] == pytest.approx(hits[int(label)] / period.confusion[:, int(label)].sum())
-    assert period.confusion.sum() == 60
-
-
-def test_class_of_which_nothing_is_known_has_no_figures(logged):
-    logged.predict(5)
-    (period,) = periods(logged)
-    assert period.per_class["3"] == {"precision": None, "recall": None}
+from monitoring.performance import accuracy
 
 
 @pytest.mark.parametrize("errors", [0, 1, 6, 20, 200])

@@ -178,7 +178,7 @@ def test_what_is_done_is_counted(running):
     assert 'route="other"' not in "".join(re.findall(".*v1.*", answer.text))
 
 
-@pytest.mark.parametrize("path", ["/", "/page.css", "/page.js", "/pad.js", "/client.js", "/docs.js"])
+@pytest.mark.parametrize("path", ["/", "/theme.css", "/page.css", "/page.js", "/pad.js", "/client.js", "/docs.js"])
 def test_the_page_brings_everything_along_and_runs_nothing_else(running, path):
     answer = running.client.get(path)
     assert answer.status_code == 200
