@@ -89,4 +89,4 @@ def _part(path: Path) -> Labelled:
 
 
 def _restore(folder: Path) -> str:
-    return f"restore it with `dvc checkout --force {folder}`"
+    return f"restore it with `git checkout {folder}.dvc && dvc checkout --force {folder}`"

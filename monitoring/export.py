@@ -26,6 +26,7 @@ TOO_OLD = "that models would be compared on, but older than `holdout_days`"
 # none is nearer than 0.16 to another.
 _NEARLY = 0.1
 _DAY = 86_400 * SECOND
+_KINDS, _SHOWN = ("client", "source"), 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +45,17 @@ class Export:
             f"{self.provenance['labels']:>9,} labels",
             *(f"{count:>9,} {reason}" for reason, count in rows.items()),
         ]
-        for sender in self.senders:
-            found = f"{sender.contradicting:,} contradict the model, {sender.doubtful:,} of them without support"
-            held = "; HELD BACK" if sender.held_back else ""
-            lines.append(
-                f"{sender.kind} {sender.name}: {sender.labels:,} images, {sender.judged:,} judged: {found}{held}"
-            )
+        for kind in _KINDS:
+            senders, shown = _first(self.senders, kind)
+            for sender in shown:
+                found = f"{sender.contradicting:,} contradict the model, {sender.doubtful:,} of them without support"
+                held = "; HELD BACK" if sender.held_back else ""
+                images = f"{sender.labels:,} images, {sender.judged:,} judged"
+                lines.append(f"{kind} {sender.name}: {images}: {found}{held}")
+            if more := len(senders) - len(shown):
+                lines.append(
+                    f"and {more:,} other {kind}s, {_held_back(senders) - _held_back(shown):,} of them held back"
+                )
         return "\n".join(lines)
 
 
@@ -124,11 +130,25 @@ def _time(microseconds: int) -> str:
     return datetime.fromtimestamp(int(microseconds) // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _unnamed(senders: Sequence[Sender]) -> list[dict[str, Any]]:
+def _first(senders: Sequence[Sender], kind: str) -> tuple[list[Sender], list[Sender]]:
+    """All senders of a kind, and those to be shown: who is held back before others, who sent much before others."""
+    found = [sender for sender in senders if sender.kind == kind]
+    return found, sorted(found, key=lambda sender: (not sender.held_back, -sender.labels))[:_SHOWN]
+
+
+def _held_back(senders: Sequence[Sender]) -> int:
+    return sum(sender.held_back for sender in senders)
+
+
+def _unnamed(senders: Sequence[Sender]) -> dict[str, Any]:
     """Senders without their names: what they call themselves can be a person's, and goes into a repository for ever."""
-    seen: Counter[str] = Counter()
-    entries = []
-    for sender in senders:
-        seen[sender.kind] += 1
-        entries.append(dataclasses.asdict(sender) | {"name": f"{sender.kind} {seen[sender.kind]}"})
-    return entries
+    account = {}
+    for kind in _KINDS:
+        found, shown = _first(senders, kind)
+        first = [dataclasses.asdict(sender) for sender in shown]
+        account[f"{kind}s"] = {
+            "all": len(found),
+            "held_back": _held_back(found),
+            "first": [{key: value for key, value in entry.items() if key not in ("kind", "name")} for entry in first],
+        }
+    return account

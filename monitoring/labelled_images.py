@@ -9,8 +9,8 @@ import numpy as np
 
 from delivery.history import Rows
 from digits.dataset import CLASSES
+from monitoring.sending import SOURCE as SIMULATED
 
-SIMULATED = "simulate"  # what monitoring.simulate calls itself: it sends test images
 # Why a label is not taken.
 SIMULATION = "of simulated traffic, which is made of test images"
 NO_CLASS = "labelled as no class that there is"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import asking, choices, crashes, machine, pull_request, released, report, switching
+from benchmarks import asking, choices, crashes, machine, poisoning, pull_request, released, report, switching
 from benchmarks.running import free_port
 from delivery import artifact, registry
 from delivery.log import PredictionLog, Scored
@@ -170,3 +170,14 @@ def test_released_versions_pass_their_smoke_tests_and_call_no_digit_the_same(fin
     current = registry.current(repository.path, "mnist", "staging")
     assert current
     assert current.name == released.VERSIONS[1]
+
+
+def test_labels_that_are_called_wrong_are_wrong_and_others_right():
+    labels = (np.arange(9000) % 10).astype(np.uint8)
+    images = np.broadcast_to(labels[:, None, None], (9000, 28, 28))  # each tells its class
+    for attack in poisoning.ATTACKS.values():
+        made, wrong = poisoning.log(images, labels, np.eye(10)[labels], attack, np.random.default_rng(0))
+        assert ((made.labels != made.pixels[:, 0, 0]) == wrong).all()
+        assert abs(wrong.sum() - attack.labels * attack.wrong) <= 100
+        assert len(set(made.clients)) == attack.honest + attack.clients * bool(attack.labels)
+        assert not wrong[: attack.honest * poisoning.EACH].any()

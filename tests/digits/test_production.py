@@ -63,7 +63,7 @@ def test_wrong_arrays_are_refused(folder, name, images, labels, message):
 def test_other_files_are_refused_with_what_restores_them_and_run_nothing(folder):
     for content in (b"", b"no archive", pickle.dumps([1])):
         (folder / HOLDOUT).write_bytes(content)
-        with pytest.raises(ProductionError, match=r"holdout\.npz: not an archive .*`dvc checkout --force "):
+        with pytest.raises(ProductionError, match=r"holdout\.npz: not an archive .*; restore it with `git "):
             read(folder)
 
 

@@ -24,6 +24,7 @@ def sent(
     client: str | Sequence[str] = "home",
     *,
     wrong: float = 0,
+    agreed: bool = False,
     broken: float = 0,
     seed: int = 0,
 ) -> Images:
@@ -33,7 +34,8 @@ def sent(
         count: how many.
         source: who labelled them.
         client: from where.
-        wrong: share of labels that are the next class instead.
+        wrong: share of labels that are another class.
+        agreed: which is always the next one.
         broken: share of images of which the model confidently says the class before.
         seed: another one, other images.
     """
@@ -41,7 +43,7 @@ def sent(
     truth = generator.integers(0, 10, count)
     images = generator.integers(0, 60, (count, 28, 28), np.uint8) + _TEMPLATES[truth]
     at = np.arange(count)
-    labels = (truth + (at % 100 < 100 * wrong)) % 10
+    labels = (truth + (at % 100 < 100 * wrong) * (1 if agreed else generator.integers(1, 10, count))) % 10
     predicted = (truth - (at * 7 % 100 < 100 * broken)) % 10
     sources, clients = ([name] if isinstance(name, str) else name for name in (source, client))
     return Images(

@@ -98,10 +98,26 @@ def test_the_account_says_what_was_held_back_and_names_nobody():
     assert made.provenance["not_taken"][SURPLUS] > 100
     written = json.dumps(made.provenance)
     assert [name for name in ("mallory", "lair", "ann", "home of") if name in written] == []
-    bad = [sender for sender in made.provenance["senders"] if sender["held_back"]]
-    assert [(sender["name"], sender["labels"]) for sender in bad] == [("client 1", 1000)]
+    clients, sources = (made.provenance["senders"][kind] for kind in ("clients", "sources"))
+    assert [clients["all"], clients["held_back"], sources["all"], sources["held_back"]] == [5, 1, 4, 0]
+    assert clients["first"][0] == {
+        "labels": 1000,
+        "judged": 1000,
+        "contradicting": 1000,
+        "doubtful": 1000,
+        "held_back": True,
+    }
     assert "client lair: 1,000 images, 1,000 judged: 1,000 contradict the model" in str(made)
     assert str(made).count("HELD BACK") == 1
+
+
+def test_of_many_senders_the_account_names_a_few():
+    flood = sent(
+        3000, [f"mallory{number}" for number in range(100)], [f"lair{number}" for number in range(100)], wrong=1
+    )
+    lines = str(exported(together(HONEST, flood))).splitlines()
+    assert sum("HELD BACK" in line for line in lines) == 10
+    assert "and 93 other clients, 90 of them held back" in lines
 
 
 def test_the_account_says_where_it_is_from():

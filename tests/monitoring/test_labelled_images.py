@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from delivery.history import Rows
-from monitoring.labelled_images import BLANK, DISPUTED, NO_CLASS, REPEATED, SIMULATED, SIMULATION, collect
+from monitoring.labelled_images import BLANK, DISPUTED, NO_CLASS, REPEATED, SIMULATION, collect
+from monitoring.sending import SOURCE as SIMULATED
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 28, 28), np.uint8)
 PIXELS[3] = 7  # blank

@@ -81,7 +81,7 @@ def test_small_senders_are_judged_together():
 def test_the_limit_of_the_guards_more_addresses_than_honest_ones_under_drift():
     """Documented: they are the majority, and what they agree on is taken for the truth."""
     honest = sent(150, "ann", "home", broken=0.5)
-    crowd = sent(450, "mallory", ["lair1", "lair2", "lair3"], wrong=1, seed=9)
+    crowd = sent(450, "mallory", ["lair1", "lair2", "lair3"], wrong=1, agreed=True, seed=9)
     assert held_back(together(honest, crowd), doubtful=0.2) >= {"home"}
 
 
