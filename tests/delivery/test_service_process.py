@@ -101,4 +101,5 @@ def test_a_flood_is_answered_with_503_and_not_kept_in_memory(serve):
         wait_until(lambda: service.metric(refused) == 75, "all but five are refused")
         assert service.metric("mnist_waiting_bytes") == 5 * MEGABYTE
         assert service.metric("process_resident_memory_bytes") - before < 30 * MEGABYTE
+    wait_until(lambda: service.metric("mnist_waiting_bytes") == 0, "what hung up is forgotten")
     assert service.client.post("/v1/predict", content=body(*synthetic.digits(2).images), headers=JSON).is_success
