@@ -64,7 +64,7 @@ def fetch(repo: str | Path, tag: str, to: Path, files: Iterable[str] = SERVED) -
     Args:
         repo: working tree, bare clone, or an address that `git clone` takes.
         tag: the version's, for example `mnist@v0.1.0`.
-        to: folder that gets them, by their names without folders.
+        to: folder that gets them, by their names without folders; meanwhile also a hidden one to work in.
         files: paths from the top of the project.
 
     Raises:
@@ -72,7 +72,9 @@ def fetch(repo: str | Path, tag: str, to: Path, files: Iterable[str] = SERVED) -
         GitError: there is no such repository or tag, or it can't be reached.
     """
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="version-") as folder:
+    to.mkdir(parents=True, exist_ok=True)
+    # In there, for what a killed process leaves of an arriving version is removed by the next one.
+    with tempfile.TemporaryDirectory(prefix=".version-", dir=to.resolve()) as folder:
         checkout = Path(folder) / "checkout"
         commit = _clone(repo, tag, checkout)
         sums = _checksums(_lock(checkout, tag), tag, files)

@@ -22,6 +22,13 @@ class ServiceError(PipelineError):
     """A service answers, but not as it should."""
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """urllib would show the token to whom an answer names, and take what that one says for the service's answer."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Never: it remains an error."""
+
+
 def ready(url: str) -> dict[str, Any] | None:
     """What `GET /readyz` answers, whether ready or not; None where nothing listens.
 
@@ -89,12 +96,17 @@ def _ask(
     request = urllib.request.Request(f"{url.rstrip('/')}{path}", data=data, headers=headers)  # noqa: S310, see settings
     # A proxy is for what is elsewhere.
     direct = [urllib.request.ProxyHandler({})] if is_loopback(urlsplit(url).hostname or "") else []
+    opener = urllib.request.build_opener(_NoRedirect, *direct)
     try:
         try:
-            with urllib.request.build_opener(*direct).open(request, timeout=seconds) as response:
+            with opener.open(request, timeout=seconds) as response:
                 return response.status, _json(response.read())
         except urllib.error.HTTPError as error:
             with error:
+                if to := error.headers.get("Location"):
+                    raise ServiceError(
+                        f"{url}{path}: leads to {to}, which is not followed; give the address of the service itself"
+                    ) from None
                 return error.code, _json(error.read())
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)

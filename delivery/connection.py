@@ -14,6 +14,12 @@ HEADER_BYTES = 65_536
 PATIENCE = 10.0
 CONNECTIONS = 800  # of the 1,024 open files that most systems allow a process
 PIPELINED = 32  # requests that wait for the answer to the one before
+# To whoever opens one more, so that a proxy or a client can tell it from a defect.
+_DETAIL = b'{"detail":"too many connections are open; try again later"}'
+_FULL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(_DETAIL), _DETAIL)
+)
 
 
 class Connection(HttpToolsProtocol):
@@ -24,11 +30,12 @@ class Connection(HttpToolsProtocol):
     _surplus = 0  # bytes since the request began, less twice those of its body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock; one connection too many is not kept."""
+        """Start the clock; one connection too many is answered unasked, and not kept."""
         super().connection_made(transport)
-        self._watch()
         if len(self.connections) > CONNECTIONS:
-            transport.abort()
+            transport.write(_FULL)
+            transport.close()
+        self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""

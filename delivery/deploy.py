@@ -69,21 +69,21 @@ def watch(target: Target, interval: float, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             tags = registry.fingerprint(target.repo)
-        except PipelineError:
+        except (PipelineError, OSError):
             tags = None  # reconciling fails for the same reason, and reports it
-        due = time.monotonic() >= next_try if failures else not _served_as_placed(target)
-        if tags != settled or due:
-            settled = tags
-            try:
+        try:
+            due = time.monotonic() >= next_try if failures else not _served_as_placed(target)
+            if tags != settled or due:
+                settled = tags
                 print(reconcile(target), flush=True)
                 failures = 0
-            except Exception as error:
-                if isinstance(error, PipelineError | OSError):
-                    print(f"error: {error}", file=sys.stderr, flush=True)
-                else:
-                    traceback.print_exc()
-                failures += 1
-                next_try = time.monotonic() + min(interval * 2**failures, PATIENCE)
+        except Exception as error:
+            if isinstance(error, PipelineError | OSError):
+                print(f"error: {error}", file=sys.stderr, flush=True)
+            else:
+                traceback.print_exc()
+            failures += 1
+            next_try = time.monotonic() + min(interval * 2**failures, PATIENCE)
         stop.wait(interval)
     print(f"{target.stage}: no longer watching", flush=True)
 

@@ -36,18 +36,24 @@ def git(repo: str | Path, *arguments: str) -> str:
     """What Git prints, run in the folder `repo`.
 
     Raises:
-        GitError: it fails, or does not come to an end.
+        GitError: it fails, does not come to an end, or is not installed.
     """
-    command = ["git", "-C", str(repo), *arguments]
-    try:
-        # Nobody is there to type a password: without one, Git fails at once instead of waiting.
-        env = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
-        answer = subprocess.run(command, capture_output=True, env=env, timeout=SECONDS, check=False)
-    except subprocess.TimeoutExpired:
-        raise GitError(f"{repo}: `git {arguments[0]}` has not answered for {SECONDS} seconds; try again") from None
+    answer = _run(repo, *arguments)
     if answer.returncode:
         raise GitError(f"{repo}: `git {arguments[0]}` failed: {answer.stderr.decode(errors='replace').strip()}")
     return answer.stdout.decode(errors="replace")
+
+
+def _run(repo: str | Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    command = ["git", "-C", str(repo), *arguments]
+    # Nobody is there to type a password: without one, Git fails at once instead of waiting.
+    env = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    try:
+        return subprocess.run(command, capture_output=True, env=env, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise GitError(f"{repo}: `git {arguments[0]}` has not answered for {SECONDS} seconds; try again") from None
+    except FileNotFoundError:
+        raise GitError("git: not found; install it") from None
 
 
 def tags(repo: str | Path, *prefixes: str) -> list[Tag]:
@@ -100,7 +106,10 @@ def listed(repo: str | Path) -> dict[str, str]:
 
 
 def read(repo: str | Path, commit: str, path: str) -> bytes | None:
-    """A file as a commit has it, or None where there is none. `repo` is a working tree or a bare clone."""
-    command = ["git", "-C", str(repo), "show", f"{commit}:{path}"]
-    answer = subprocess.run(command, capture_output=True, check=False)
+    """A file as a commit has it, or None where there is none. `repo` is a working tree or a bare clone.
+
+    Raises:
+        GitError: Git does not come to an end, or is not installed.
+    """
+    answer = _run(repo, "show", f"{commit}:{path}")
     return answer.stdout if answer.returncode == 0 else None

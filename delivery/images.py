@@ -63,24 +63,28 @@ def grey(content: bytes, max_pixels: int) -> np.ndarray:
     Raises:
         PictureSizeError, PictureError: as `picture`.
     """
-    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns, and more than once
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
-            width, height = image.size
-            if width * height > max_pixels:
-                raise PictureSizeError(f"a picture of {width} x {height} pixels; at most {max_pixels} are allowed")
-            if image.format == "PNG" and _PNG_END not in content:  # all pixels may be there, but not their checksum
-                raise PictureError("not a PNG or JPEG picture, or a damaged one (it ends too early)")
-            if image.format != "PNG" and (found := scans(content)) > _MAX_SCANS:
-                raise PictureSizeError(f"a JPEG of {found} scans; at most {_MAX_SCANS} are allowed")
-            image.draft("L", (_WORKING_SIDE, _WORKING_SIDE))  # JPEG can be decoded at an eighth of its size
-            image.load()
-            return _flattened(_upright(image))
+        return _flattened(_upright(_decoded(content, max_pixels)))  # nobody holds the decoded picture for longer
     except PictureError:
         raise
     except Exception as error:  # a decoder that is fed foreign bytes raises whatever it comes upon
         said = str(error).strip().partition("\n")[0].partition(" <")[0] or type(error).__name__
         raise PictureError(f"not a PNG or JPEG picture, or a damaged one ({said})") from None
+
+
+def _decoded(content: bytes, max_pixels: int) -> Image.Image:
+    Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit only warns, and more than once
+    with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise PictureSizeError(f"a picture of {width} x {height} pixels; at most {max_pixels} are allowed")
+        if image.format == "PNG" and _PNG_END not in content:  # all pixels may be there, but not their checksum
+            raise PictureError("not a PNG or JPEG picture, or a damaged one (it ends too early)")
+        if image.format != "PNG" and (found := scans(content)) > _MAX_SCANS:
+            raise PictureSizeError(f"a JPEG of {found} scans; at most {_MAX_SCANS} are allowed")
+        image.draft("L", (_WORKING_SIDE, _WORKING_SIDE))  # JPEG can be decoded at an eighth of its size
+        image.load()
+        return image
 
 
 def scans(content: bytes) -> int:
@@ -97,9 +101,10 @@ def scans(content: bytes) -> int:
 def _upright(image: Image.Image) -> Image.Image:
     """As the camera says that it was held; what it says can be damaged where the picture is not."""
     try:
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)  # a copy of the largest picture would be another 64 MB
     except Exception:  # a parser that is fed foreign bytes
         return image
+    return image
 
 
 def _flattened(image: Image.Image) -> np.ndarray:

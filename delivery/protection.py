@@ -28,7 +28,7 @@ class Limits:
     pictures: str  # path of the requests that may be large
     request_bytes: int  # of one of those
     waiting: int  # requests that are under way
-    waiting_bytes: int  # of their bodies, together
+    waiting_bytes: int  # of their bodies, together, as far as they have arrived
     seconds: float  # for one request, from its header to its answer
 
 
@@ -45,6 +45,13 @@ class TooLargeError(HTTPException):
 
     def __init__(self, limit: int) -> None:
         super().__init__(413, f"the request is larger than {limit} bytes", _CLOSE)
+
+
+class OverloadError(HTTPException):
+    """More has arrived than is taken on."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "too many requests are waiting; try again later", RETRY_AFTER | _CLOSE)
 
 
 class Protection:
@@ -84,28 +91,28 @@ class Protection:
 
         declared = _declared_length(scope)
         most = self._limits.request_bytes if scope["path"] == self._limits.pictures else _SMALL
-        size = most if declared is None else min(declared, most)
+        together = None if scope["path"] in _ALWAYS else self._limits.waiting_bytes
+        body = _Body(receive, most, self._load, together, whole=declared == 0)
         self._load.requests += 1
-        self._load.bytes += size
         try:
-            refusal = TooLargeError(most) if declared and declared > most else self._refusal(scope)
+            refusal = TooLargeError(most) if declared and declared > most else self._refusal(scope, declared or 0)
             if refusal is None:
-                refusal = await self._answered(scope, _Body(receive, most, whole=declared == 0), observed)
+                refusal = await self._answered(scope, body, observed)
             if refusal is not None and not status:
                 content = {"detail": refusal.detail}
                 await JSONResponse(content, refusal.status_code, refusal.headers)(scope, receive, observed)
         finally:
             self._load.requests -= 1
-            self._load.bytes -= size
+            self._load.bytes -= body.size
             self._finished(scope)
             route = getattr(scope.get("route"), "path", "other")
             self._observe(scope["method"], route, status or 500, time.monotonic() - started)
 
-    def _refusal(self, scope: Scope) -> HTTPException | None:
+    def _refusal(self, scope: Scope, declared: int) -> HTTPException | None:
+        """What is declared is not reserved: whoever sends a header alone would take the room of all others."""
         limits, load = self._limits, self._load
-        if (load.requests > limits.waiting or load.bytes > limits.waiting_bytes) and scope["path"] not in _ALWAYS:
-            return HTTPException(503, "too many requests are waiting; try again later", RETRY_AFTER | _CLOSE)
-        return None
+        much = load.requests > limits.waiting or load.bytes + declared > limits.waiting_bytes
+        return OverloadError() if much and scope["path"] not in _ALWAYS else None
 
     async def _answered(self, scope: Scope, body: "_Body", send: Send) -> HTTPException | None:
         task = asyncio.current_task()
@@ -185,17 +192,24 @@ class _Body:
     Args:
         receive: ASGI's, which brings it.
         limit: bytes; TooLargeError beyond.
+        load: where they are counted; who has counted `size` bytes takes them back at the end.
+        together: bytes of all bodies; OverloadError where this one would cross it. None: as many as there are.
         whole: there is nothing to come.
     """
 
-    def __init__(self, receive: Receive, limit: int, whole: bool) -> None:
-        self._receive, self._left, self._limit, self.whole = receive, limit, limit, whole
+    def __init__(self, receive: Receive, limit: int, load: Load, together: int | None, whole: bool) -> None:
+        self._receive, self._limit, self._load, self._together, self.whole = receive, limit, load, together, whole
+        self.size = 0  # bytes that have arrived
 
     async def receive(self) -> Message:
-        """The next part, for the application."""
+        """The next part, for the application. One that is too much is dropped, and what came before is given up."""
         message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
+        size = len(message.get("body", b""))
+        if self.size + size > self._limit:
             raise TooLargeError(self._limit)
+        if size and self._together is not None and self._load.bytes + size > self._together:
+            raise OverloadError
+        self.size += size
+        self._load.bytes += size
         self.whole = not message.get("more_body", False)
         return message

@@ -36,7 +36,7 @@ class Reader:
 
     def __init__(self, params: DeliveryParams) -> None:
         self._params = params
-        # One at a time: a picture of the largest size takes hundreds of megabytes while it is decoded.
+        # One at a time: a picture of the largest size takes two hundred megabytes while it is decoded.
         self._decoder = ThreadPoolExecutor(1, "pictures")
         # Files of a form stay in memory, whose use is limited; the disk may be read-only.
         MultiPartParser.spool_max_size = params.max_request_bytes

@@ -102,12 +102,14 @@ def deployed(delivery: DeliveryParams, settings: ServiceSettings) -> Source:
     """
     stage, before = settings.stage, placed(settings)
     try:
-        released = registry.read(".", delivery.artifact).versions
+        released = bool(registry.read(".", delivery.artifact).versions)
         why = "no tag names one; `git fetch --tags` brings those of where this was cloned from"
     except GitError as error:
         if before.folder.exists():  # an image, say, beside which the reconciler runs
             return before
-        released, why = [], str(error)
+        released, why = False, str(error)
+    except registry.RegistryError:
+        released, why = True, ""  # reconciling fails for the same reason, and reports it
     if not released:
         said = f"no version of {delivery.artifact} is released here ({why})"
         bring_model(f"{stage}: {said}")

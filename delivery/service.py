@@ -111,7 +111,7 @@ class Service:
 
     def _measure(self) -> None:
         self.metrics.measure("mnist_waiting_requests", "Requests under way", lambda: self.load.requests)
-        self.metrics.measure("mnist_waiting_bytes", "Bytes of their bodies", lambda: self.load.bytes)
+        self.metrics.measure("mnist_waiting_bytes", "Bytes of their bodies that have arrived", lambda: self.load.bytes)
         self.metrics.measure(
             "mnist_queue_requests", "Requests that no batch has taken yet", lambda: self.batcher.waiting
         )

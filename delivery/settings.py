@@ -46,7 +46,7 @@ class DeliveryParams:
     max_batch: Annotated[int, Range(at_least=1, at_most=10_000)]
     max_request_bytes: Annotated[int, Range(at_least=10_000, at_most=1_000_000_000)]
     max_waiting: Annotated[int, Range(at_least=1, at_most=100_000)]
-    max_waiting_bytes: Annotated[int, Range(at_least=10_000)]  # of all requests that wait, together
+    max_waiting_bytes: Annotated[int, Range(at_least=10_000)]  # that have arrived of all requests, together
     max_picture_pixels: Annotated[int, Range(at_least=784, at_most=1_000_000_000)]
     timeout_seconds: Annotated[float, Range(above=0, at_most=3600)]
     retention_days: Annotated[float, Range(above=0)]

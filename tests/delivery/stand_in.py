@@ -18,6 +18,7 @@ class StandIn:
         self.token: str | None = None
         self.refused: set[str] = set()  # versions
         self.answers: dict[str, tuple[int, bytes]] = {}  # in place of the right ones, by path
+        self.elsewhere = ""  # where an answer of 3xx leads to
         self.ignores = False  # says that it has reloaded, and has not
         self.reloads = 0
         self.loaded: dict[str, Any] | None = None
@@ -62,6 +63,8 @@ def stand_in(folder: Path) -> Iterator[StandIn]:
             status, body = service.answer(self.command, self.path, self.headers.get("Authorization", ""))
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            if 300 <= status < 400:
+                self.send_header("Location", service.elsewhere)
             self.end_headers()
             self.wfile.write(body)
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from delivery import artifact
 from delivery.artifact import PREDICTIONS, SERVED, ArtifactError, fetch
+from delivery.deployments import Deployments
 from delivery.git import GitError
 from tests.delivery.released import ROOT, Released, https
 
@@ -114,7 +116,28 @@ def test_a_damaged_object_is_refused(own, tmp_path, kind):
 
     with pytest.raises(ArtifactError, match=rf"{TAG}: models/model.onnx as the remote has it is damaged"):
         fetch(repo, TAG, tmp_path / "to")
-    assert not (tmp_path / "to").exists()
+    assert list((tmp_path / "to").iterdir()) == []
+
+
+def test_what_a_killed_fetch_leaves_lies_where_the_version_would_arrive(own, tmp_path):
+    """Where the next reconciliation removes it."""
+    elsewhere = tmp_path / "temporary"
+    elsewhere.mkdir()
+    script = """
+import os, signal, sys
+from delivery import artifact
+artifact._lock = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+artifact.main()
+"""
+    place = Deployments(tmp_path / "staging")
+    part = place.folder / "versions/.v0.1.0.part"
+    command = [sys.executable, "-c", script, "--repo", own.path, "--to", part, TAG]
+    env = os.environ | {"TMPDIR": str(elsewhere)}
+    assert subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False).returncode == -9
+    assert len(list(part.glob(".version-*/checkout/.git"))) == 1
+    assert list(elsewhere.iterdir()) == []
+    with place.locked():
+        assert list(part.parent.iterdir()) == []
 
 
 def test_a_file_that_is_nowhere_is_named(own, tmp_path):

@@ -1,10 +1,11 @@
 import json
 import socket
 
+import numpy as np
 import pytest
 
 from delivery import client
-from delivery.client import ServiceError, ready, reload
+from delivery.client import Served, ServiceError, ready, reload
 from tests.delivery.stand_in import stand_in
 
 
@@ -75,3 +76,21 @@ def test_no_proxy_stands_between_a_machine_and_itself(service, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     assert ready(service.url)["ready"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_token_is_not_taken_elsewhere(service, tmp_path, status):
+    asked = []
+    with stand_in(tmp_path) as other:
+        other.answer = lambda *request: asked.append(request) or (200, b'{"ready": true, "predictions": []}')
+        service.elsewhere = f"{other.url}/x"
+        service.answers = dict.fromkeys(("/readyz", "/v1/admin/reload", "/v1/predict"), (status, b""))
+        images = np.zeros((1, 28, 28), np.uint8)
+        for ask in (
+            lambda: ready(service.url),
+            lambda: reload(service.url, "secret"),
+            lambda: Served(service.url, "v0.1.0").probabilities(images),
+        ):
+            with pytest.raises(ServiceError, match=f"leads to {other.url}/x, which is not followed"):
+                ask()
+    assert asked == []

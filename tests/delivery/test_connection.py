@@ -1,5 +1,6 @@
 """One TCP connection, and what a client may do with it: nothing for ever, and nothing without an end."""
 
+import json
 import socket
 import time
 
@@ -178,9 +179,14 @@ def test_too_many_requests_in_advance_end_the_connection(connect):
     assert received(connect(GET * 10_000)).count(b"200 OK") <= 6
 
 
-def test_a_connection_too_many_is_not_kept_and_a_place_becomes_free_again(connect):
+def test_a_connection_too_many_is_told_so_and_a_place_becomes_free_again(connect):
     kept = [connect() for _ in range(20)]
-    assert received(connect(GET)) == b""
+    head, _, said = received(connect()).partition(b"\r\n\r\n")
+    status, *headers = head.split(b"\r\n")
+    assert status == b"HTTP/1.1 503 Service Unavailable"
+    assert {b"Retry-After: 1", b"Connection: close", b"Content-Length: %d" % len(said)} <= set(headers)
+    assert json.loads(said) == {"detail": "too many connections are open; try again later"}
+    assert received(connect(GET)).count(b"HTTP/1.1") == 1  # also where something was asked
     for one in kept:
         received(one)
     assert b"200 OK" in answer(connect(GET))

@@ -50,6 +50,12 @@ def watched(target, monkeypatch):
                 raise found
             return found
 
+        def served_as_placed(_):
+            found = served if isinstance(served, bool) else served.pop(0)
+            if isinstance(found, Exception):
+                raise found
+            return found
+
         def reconcile(_):
             ran.append(len(fingerprints) - clock.rounds)
             outcome = left.pop(0) if left else None
@@ -59,7 +65,7 @@ def watched(target, monkeypatch):
 
         monkeypatch.setattr(registry, "fingerprint", fingerprint)
         monkeypatch.setattr(deploy, "reconcile", reconcile)
-        monkeypatch.setattr(deploy, "_served_as_placed", lambda _: served)
+        monkeypatch.setattr(deploy, "_served_as_placed", served_as_placed)
         monkeypatch.setattr(deploy.time, "monotonic", lambda: clock.now)
         deploy.watch(target, 5.0, clock)
         return ran
@@ -92,6 +98,16 @@ def test_a_watch_survives_errors_and_tries_again_ever_later(watched, capsys):
     assert "error: refused" in said
     assert "error: [Errno 28] No space left" in said
     assert "ZeroDivisionError: a defect" in said
+
+
+def test_a_watch_survives_a_machine_that_is_short_of_something(watched, capsys):
+    """Whatever is looked at: the tags, or what the service answers with."""
+    short = OSError(24, "Too many open files")
+    assert watched([short] * 3 + ["a"] * 2, [short]) == [0, 2, 3]
+    assert capsys.readouterr().err == "error: [Errno 24] Too many open files\n"
+
+    assert watched(["a"] * 6, served=[True, short, True, True]) == [0, 3]
+    assert capsys.readouterr().err == "error: [Errno 24] Too many open files\n"
 
 
 def test_a_watch_tries_again_at_once_when_the_tags_change(watched):

@@ -1,6 +1,9 @@
 """What is no picture of a digit is refused with a reason, whatever it is; and nothing else ever happens."""
 
+import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -11,6 +14,8 @@ from PIL import Image
 
 from delivery.images import PictureError, PictureSizeError, grey, picture, scans
 from tests.delivery.pictures import PIXELS, SEEDS, assert_in_form, chunk, encoded, png, progressive, raw_png, seven
+from tests.delivery.serving import PARAMS as DELIVERY
+from tests.delivery.serving import ROOT
 
 
 @pytest.mark.parametrize(
@@ -77,6 +82,29 @@ def test_a_decompression_bomb_is_refused_by_its_header(size):
     """Nothing of it is decoded: after the header nothing follows but an empty piece of data."""
     with pytest.raises(PictureSizeError, match=f"{size[0]} x {size[1]} pixels; at most 1000000 are allowed"):
         picture(raw_png(*size, b""), PIXELS)
+
+
+def test_the_largest_picture_that_is_allowed_takes_little_memory(tmp_path):
+    """In a process of its own: decoded, and once more while it is reduced."""
+    side = int(DELIVERY.max_picture_pixels**0.5)
+    drawing = Image.new("RGBA", (side, side), "white")
+    drawing.paste("black", (side // 2, side // 4, side // 2 + 200, 3 * side // 4))
+    (tmp_path / "large.png").write_bytes(encoded(drawing))
+    script = f"""
+import resource
+from pathlib import Path
+from delivery.images import picture
+content, most = Path("large.png").read_bytes(), {side * side}
+rss = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+before = rss()
+picture(content, most)
+print(rss() - before)
+"""
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script]
+    answer = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=True)
+    assert len((tmp_path / "large.png").read_bytes()) < 200_000
+    assert int(answer.stdout) < 2.4 * 4 * side * side
 
 
 def test_a_bomb_in_a_remark_is_not_unpacked():

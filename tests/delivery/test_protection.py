@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from delivery.protection import Limits, Load, Protection, TooLargeError
+from delivery.protection import Limits, Load, OverloadError, Protection, TooLargeError
 
 LIMITS = Limits(pictures="/v1/predict", request_bytes=1_000_000, waiting=2, waiting_bytes=1_500_000, seconds=0.1)
 
@@ -122,9 +122,38 @@ def test_requests_that_are_large_together_are_told_to_come_back():
         first = asyncio.create_task(around.answer(Exchange(parts=(b"a" * 1_000_000,), declared=1_000_000)))
         await asyncio.sleep(0)
         assert (await around.answer(Exchange(parts=(b"a",), declared=500_001))).status == 503
-        unknown = await around.answer(Exchange(parts=(b"a",), declared=None))
-        assert unknown.status == 503  # it may become as large as is allowed
+        assert (await around.answer(Exchange(parts=(b"a" * 500_000,), declared=500_000))).status == 503  # waits in vain
         await first
+
+    asyncio.run(scenario())
+
+
+def test_what_becomes_too_large_together_is_refused_while_it_arrives():
+    """A header alone takes no room, however much it announces; what comes after it does."""
+
+    async def scenario():
+        around = Around(reads)
+        slow = Exchange(declared=1_000_000)
+        parts = [b"a" * 600_000, b"a" * 390_000]
+        come = asyncio.Event()
+
+        async def receive():
+            if not parts:
+                await come.wait()
+            return {"type": "http.request", "body": parts.pop(0) if parts else b"", "more_body": not come.is_set()}
+
+        other = Exchange(parts=(b"a" * 500_000, b"a" * 100_000, b"never read"), declared=None)
+        slow.receive = receive
+        first = asyncio.create_task(around.answer(slow))
+        second = asyncio.create_task(around.answer(other))
+        await asyncio.sleep(0)
+        with pytest.raises(OverloadError) as caught:  # which FastAPI answers with what it says
+            await second
+        assert (caught.value.status_code, caught.value.headers["retry-after"]) == (503, "1")
+        assert (other.taken, around.load) == (2, Load(1, 990_000))
+        come.set()
+        await first
+        assert (slow.status, around.load) == (200, Load(0, 0))
 
     asyncio.run(scenario())
 

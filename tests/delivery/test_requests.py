@@ -147,7 +147,7 @@ def test_json_is_not_read_beyond_what_a_batch_can_take(reader):
         (b"", 422, "('body',) not a PNG or JPEG picture"),
         (PICTURE[:-1], 422, "('body',) not a PNG or JPEG picture, or a damaged one (it ends too early)"),
         (png(np.zeros((28, 28), np.uint8)), 422, "('body',) the picture is blank"),
-        (raw_png(10_000, 10_000, b""), 413, "a picture of 10000 x 10000 pixels; at most 50000000 are allowed"),
+        (raw_png(10_000, 10_000, b""), 413, "a picture of 10000 x 10000 pixels; at most 16000000 are allowed"),
         (progressive(65), 413, "a JPEG of 65 scans"),
     ],
 )

@@ -12,13 +12,15 @@ from types import SimpleNamespace
 import pytest
 
 from delivery import serve
+from delivery.deployments import Deployed, Deployments
 from delivery.git import GitError
 from delivery.reconcile import DeployError
-from delivery.registry import Version
+from delivery.registry import RegistryError, Version
 from delivery.schema import LogError
 from delivery.settings import ServiceSettings, SettingsError
 from delivery.slot import SlotError
 from tests.delivery.serving import PARAMS, ROOT
+from tests.delivery.tagged import Tagged
 
 VERSION = Version("v0.1.0", "c" * 40, "mnist@v0.1.0", datetime.now(UTC), "somebody", "")
 
@@ -110,6 +112,35 @@ def test_what_can_t_be_put_in_place_is_told_and_the_version_before_served(settin
     current = place("v0.0.1")
     assert serve.deployed(PARAMS, settings).folder == current
     assert capsys.readouterr().err == f"error: {error}\nstaging: serving what is in place\n"
+
+
+def test_tags_that_contradict_each_other_do_not_stop_what_is_in_place(settings, tmp_path, capsys, monkeypatch):
+    repository = Tagged(tmp_path / "repository")
+    repository.tag("mnist@v0.1.0", "a")
+    repository.tag("mnist@v0.2.0", "a")
+    shutil.copy("params.yaml", repository.path)
+    monkeypatch.chdir(repository.path)
+    with pytest.raises(RegistryError, match="contradict each other"):
+        serve.deployed(PARAMS, settings)
+    deployments = Deployments(Path("deployments/staging"))
+    with deployments.locked(), deployments.arriving("v0.1.0") as part:
+        deployments.state(part, Deployed("v0.1.0", repository.commits["a"], {}))
+    deployments.switch("v0.1.0")
+    deployments.report({"current": "v0.1.0"})
+    assert serve.deployed(PARAMS, settings).folder == Path("deployments/staging/current")
+    assert deployments.current().version == "v0.1.0"
+    said = capsys.readouterr().err
+    assert said.startswith("error: tags mnist@v0.1.0 (commit ")
+    assert said.endswith("staging: serving what is in place\n")
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_machine_without_git_serves_what_it_has(settings, capsys, monkeypatch, in_place):
+    model()
+    expected = place("v0.1.0") if in_place else Path("models")
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert serve.deployed(PARAMS, settings).folder == expected
+    assert ("(git: not found; install it)" in capsys.readouterr().out) is not in_place
 
 
 @pytest.fixture

@@ -1,11 +1,15 @@
 """A service with too much to do, or none to do it with: what waits, what is told to come back, and what ends."""
 
+import contextlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
+
 from delivery.slot import SlotError
+from tests.delivery.pictures import png, seven
 from tests.delivery.service.asked import IMAGES, JSON, metric, predicted
-from tests.delivery.serving import body, serving, wait_until
+from tests.delivery.serving import PARAMS, body, serving, wait_until
 
 
 def test_without_a_model_nothing_is_predicted_until_one_can_be_loaded(stub, tmp_path):
@@ -53,8 +57,8 @@ def test_bodies_that_are_large_together_are_not_taken_on(stub, tmp_path):
     stub.open.set()
     header = b"POST /v1/predict HTTP/1.1\r\nHost: here\r\nContent-Type: image/png\r\nContent-Length: 900000\r\n\r\n"
     with serving(tmp_path, stub, max_waiting_bytes=1_000_000) as running:
-        half = running.connect(header + b"x" * 500_000)
-        wait_until(lambda: metric(running, "mnist_waiting_bytes") == 900_000, "the first is under way")
+        half = running.connect(header + b"x" * 850_000)
+        wait_until(lambda: metric(running, "mnist_waiting_bytes") == 850_000, "the first is under way")
         assert running.predict(bytes(200_000), "image/png").status_code == 503
         assert running.predict(body(IMAGES[0]), JSON).status_code == 200  # a small one
         half.close()
@@ -62,6 +66,21 @@ def test_bodies_that_are_large_together_are_not_taken_on(stub, tmp_path):
         series = 'mnist_requests_total{method="POST",route="/v1/predict",status="499"}'
         assert metric(running, series) == 1
         assert running.predict(bytes(200_000), "image/png").status_code == 422
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: %d" % PARAMS.max_request_bytes, b"Transfer-Encoding: chunked"])
+def test_who_sends_a_header_alone_takes_no_room(stub, tmp_path, length):
+    """As many as would fill it if they went on, and twice as many again; with the limits as they are."""
+    stub.open.set()
+    header = b"POST /v1/predict HTTP/1.1\r\nHost: here\r\nContent-Type: image/png\r\n%s\r\n\r\n" % length
+    with serving(tmp_path, stub) as running, contextlib.ExitStack() as idle:
+        count = 3 * PARAMS.max_waiting_bytes // PARAMS.max_request_bytes
+        for _ in range(count):
+            idle.enter_context(running.connect(header))
+        wait_until(lambda: running.service.load.requests == count, "all are under way")
+        assert running.predict(body(IMAGES[0]), JSON).status_code == 200
+        assert running.predict(png(seven(90, 60)), "image/png").status_code == 200
+        assert metric(running, "mnist_waiting_bytes") == 0
 
 
 def test_who_waits_too_long_is_told_so(stub, tmp_path):
