@@ -1,6 +1,6 @@
-"""A client that remembers each answer: 16 connections, each of which asks again as soon as it has been answered.
+"""A client that remembers each answer: so many connections, each of which asks again as soon as it has been answered.
 
-python -m benchmarks.asking PORT FILE    until its input is closed; then the answers are in FILE, one a line
+python -m benchmarks.asking PORT FILE CONNECTIONS    until its input is closed; then the answers are in FILE, one a line
 
 It prints a line after the first one.
 """
@@ -20,8 +20,6 @@ import uvloop
 from benchmarks.running import SMOKE
 from digits.storage import read_arrays
 
-CONNECTIONS = 16
-
 
 class Answer(NamedTuple):
     """What came of one request; the clock is `time.monotonic`, which is the same for all processes of a machine."""
@@ -36,11 +34,11 @@ class Answer(NamedTuple):
 def main() -> None:
     """Ask until nobody wants to know any more."""
     answers: list[str] = []
-    uvloop.run(ask(int(sys.argv[1]), answers))
+    uvloop.run(ask(int(sys.argv[1]), int(sys.argv[3]), answers))
     Path(sys.argv[2]).write_text("".join(answers))
 
 
-async def ask(port: int, answers: list[str]) -> None:
+async def ask(port: int, connections: int, answers: list[str]) -> None:
     """Ask on all connections until standard input ends, and wait for what is under way."""
     (images,) = read_arrays(SMOKE, "images")
     bodies = [json.dumps({"image": image.tolist()}).encode() for image in images]
@@ -50,7 +48,7 @@ async def ask(port: int, answers: list[str]) -> None:
     requests = [head.format(len(body)).encode() + body for body in bodies]
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     loop.add_reader(sys.stdin, stop.set)
-    await asyncio.gather(*(one(port, first, requests, stop, answers) for first in range(CONNECTIONS)))
+    await asyncio.gather(*(one(port, first, requests, stop, answers) for first in range(connections)))
 
 
 async def one(port: int, image: int, requests: list[bytes], stop: asyncio.Event, answers: list[str]) -> None:
@@ -87,10 +85,10 @@ class Asking:
 
 
 @contextlib.contextmanager
-def asking(port: int, file: Path) -> Iterator[Asking]:
+def asking(port: int, file: Path, connections: int = 16) -> Iterator[Asking]:
     """A client in a process of its own, which is at work from the beginning and stops at the end."""
     client = Asking()
-    command = [sys.executable, "-m", "benchmarks.asking", str(port), str(file)]
+    command = [sys.executable, "-m", "benchmarks.asking", str(port), str(file), str(connections)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout
     try:

@@ -92,21 +92,20 @@ def describe(model: dict[str, Any]) -> str:
 def picture(points: list[dict[str, Any]]) -> dict[str, Any]:
     """Vega-Lite: errors in percent over parameters, both logarithmic, with the range over the seeds.
 
-    The line joins the networks that no smaller one beats.
+    The line joins the networks that no smaller one beats; of those that are close together, the best one has a label.
     """
     values = []
     best = 0.0
-    for number, item in enumerate(points):
-        crowded = number > 0 and item["parameters"] < 1.2 * points[number - 1]["parameters"]
-        crowds = number + 1 < len(points) and points[number + 1]["parameters"] < 1.2 * item["parameters"]
+    for item in points:
+        near = [other for other in points if 1 / 1.2 < other["parameters"] / item["parameters"] < 1.2]
         values.append(
             {
                 "parameters": item["parameters"],
                 "error": 100 - item["mean"],
                 "low": 100 - item["highest"],
                 "high": 100 - item["lowest"],
-                "label": f"{item['mean']:.2f} %",
-                "place": ("below" if crowded else "left") if crowds else "right",
+                "label": f"{item['mean']:.2f} %" if item == max(near, key=lambda other: other["mean"]) else "",
+                "place": "left" if len(near) > 1 else "right",
                 "frontier": item["mean"] > best,
             }
         )
@@ -127,7 +126,6 @@ def picture(points: list[dict[str, Any]]) -> dict[str, Any]:
     places: dict[str, dict[str, Any]] = {
         "right": {"align": "left", "dx": 8, "dy": -8},
         "left": {"align": "right", "dx": -8, "dy": 12},
-        "below": {"align": "center", "dy": 16},
     }
     blue = "#1f5fa8"
     labels: list[dict[str, Any]] = [

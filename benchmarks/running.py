@@ -117,14 +117,33 @@ def write_requests(path: Path, batch: int = 1) -> None:
 
 def wrk(port: int, script: Path, seconds: int, connections: int = 16) -> Load:
     """Ask for so many whole seconds, each connection as soon as it has been answered."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
-    said = subprocess.run([*command, f"http://127.0.0.1:{port}/v1/predict"], check=True, capture_output=True, text=True)
+    said = subprocess.run(_wrk(port, script, seconds, connections), check=True, capture_output=True, text=True)
+    return _load(said.stdout)
 
+
+@contextlib.contextmanager
+def wrk_meanwhile(port: int, script: Path, connections: int = 16) -> Iterator[list[Load]]:
+    """Ask from the beginning to the end; then what wrk saw is in the list."""
+    process = subprocess.Popen(_wrk(port, script, 3600, connections), stdout=subprocess.PIPE, text=True)
+    seen: list[Load] = []
+    try:
+        yield seen
+    finally:
+        process.send_signal(signal.SIGINT)
+        seen.append(_load(process.communicate(timeout=60)[0]))
+
+
+def _wrk(port: int, script: Path, seconds: int, connections: int) -> list[str]:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
+    return [*command, f"http://127.0.0.1:{port}/v1/predict"]
+
+
+def _load(said: str) -> Load:
     def number(pattern: str) -> float:
-        found = re.search(pattern, said.stdout)
+        found = re.search(pattern, said)
         return float(found[1]) * {"us": 1e-3, "ms": 1, "s": 1e3, "": 1}[found[2]] if found else 0.0
 
-    failed = sum(map(int, re.findall(r"(?:connect|read|write|timeout|responses:) (\d+)", said.stdout)))
+    failed = sum(map(int, re.findall(r"(?:connect|read|write|timeout|responses:) (\d+)", said)))
     return Load(
         int(number(r"(\d+)() requests in")),
         number(r"Requests/sec: +([\d.]+)()"),

@@ -1,6 +1,6 @@
 """Promotion and rollback under load: failed requests, answers of the wrong version, and seconds from tag to serving.
 
-python -m benchmarks.switching [--switches 100] [--fetched 10]
+python -m benchmarks.switching [--switches 100] [--fetched 10]    (needs wrk: apt install wrk)
 """
 
 import argparse
@@ -22,11 +22,12 @@ from typing import NamedTuple
 from benchmarks.asking import Answer, asking
 from benchmarks.machine import publish, table
 from benchmarks.released import VERSIONS, Released
-from benchmarks.running import SMOKE, free_port, service, started, workspace
+from benchmarks.running import SMOKE, Load, free_port, service, started, workspace, write_requests, wrk_meanwhile
 from digits.storage import read_arrays
 
 STAGE = "staging"
 INTERVAL = 0.2  # seconds between two looks of the watch
+CHECKED = 4  # connections whose answers are looked at, beside the 16 of wrk
 PATIENCE = 120.0  # seconds for one switch
 STEPS = ("git", "dvc", "smoke", "switch", "warming")  # as status.json has them
 
@@ -57,14 +58,16 @@ def main() -> None:
         stack.enter_context(stage.running())
         for version in VERSIONS:  # both are on disk from here on
             stage.assign(version)
-        with asking(stage.port, folder / "answers") as client:
+        write_requests(folder / "requests.lua")
+        checked = asking(stage.port, folder / "answers", CHECKED)
+        with wrk_meanwhile(stage.port, folder / "requests.lua") as load, checked as client:
             loaded = [stage.assign(VERSIONS[number % 2]) for number in range(arguments.switches)]
         fetched = []
         for number in range(arguments.fetched):
             version = VERSIONS[(arguments.switches + number) % 2]
             shutil.rmtree(stage.versions / version)
             fetched.append(stage.assign(version))
-    report(loaded, client.answers, fetched, f"--switches {arguments.switches} --fetched {arguments.fetched}")
+    report(loaded, load[0], client.answers, fetched, f"--switches {arguments.switches} --fetched {arguments.fetched}")
 
 
 class Stage:
@@ -139,16 +142,17 @@ def wrong(answers: list[Answer], switches: list[Switch]) -> int:
     return found
 
 
-def report(loaded: list[Switch], answers: list[Answer], fetched: list[Switch], options: str) -> None:
+def report(loaded: list[Switch], load: Load, answers: list[Answer], fetched: list[Switch], options: str) -> None:
     """Both tables."""
 
     def spread(values: list[float]) -> str:
         return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})" if values else "-"
 
-    failed = sum(answer.status != 200 for answer in answers)
+    requests, failed = load.requests + len(answers), load.failed + sum(answer.status != 200 for answer in answers)
     seconds = max(answer.received for answer in answers) - min(answer.sent for answer in answers)
-    header = ["switches under load", "requests", "failed", "answers of a wrong version"]
-    body = table(header, [[str(len(loaded)), f"{len(answers):,}", str(failed), str(wrong(answers, loaded))]])
+    header = ["switches under load", "requests", "failed", "of these looked at", "answers of a wrong version"]
+    figures = [f"{requests:,}", str(failed), f"{len(answers):,}", str(wrong(answers, loaded))]
+    body = table(header, [[str(len(loaded)), *figures]])
     rows = []
     for name, switches in (("on disk, under load", loaded), ("to be fetched, no load", fetched)):
         steps = [[switch.seconds.get(step, 0.0) for switch in switches] for step in STEPS]
@@ -158,8 +162,9 @@ def report(loaded: list[Switch], answers: list[Answer], fetched: list[Switch], o
     header = ["version", "n", "tag to serving, s", "git", "dvc", "smoke test", "placing", "warming", "until looked for"]
     body += f"\n\n{table(header, rows)}\n\n"
     body += (
-        f"Median (range). {len(answers) / seconds:,.0f} requests a second on 16 connections, one image each. A version "
-        f"is wrong if the watch had said before the request that another one is served, or if the label is not that "
+        f"Median (range). One image a request: wrk asks on 16 connections, {load.per_second:,.0f} a second, and a "
+        f"client that looks at the answers on {CHECKED}, {len(answers) / seconds:,.0f} a second. A version is wrong "
+        f"if the watch had said before the request that another one is served, or if the label is not that "
         f"version's. The watch looks every {INTERVAL:g} s, by default every 5; dvc: fetch and verify."
     )
     publish("switching", f"python -m benchmarks.switching {options}", body, "fastapi", "uvicorn", "onnxruntime", "dvc")

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Engine
 
 from delivery.log import as_bytes, as_text, identifier
 from delivery.schema import LABELS, PREDICTIONS, LogError
+from digits.dataset import CLASSES
 
 UNKNOWN = -1  # no true label yet
 
@@ -102,10 +103,7 @@ class History:
 
     def labelled(self, window: Window = EVERYTHING, part: int = 1000) -> Iterator[Rows]:
         """Predictions whose true label came in a window, by the time when it came, so many at once."""
-        time, key = LABELS.c.time, LABELS.c.prediction
-        limits = [time >= window.since] if window.since is not None else []
-        limits += [time < window.until] if window.until is not None else []
-        limits += _limits(dataclasses.replace(window, since=None, until=None))
+        time, key, limits = LABELS.c.time, LABELS.c.prediction, _limits_of_labels(window)
         after: list[sa.ColumnElement[bool]] = []
         while rows := self._read(_select(_LABELLED).where(*limits, *after).order_by(time, key).limit(part)):
             yield _rows(rows)
@@ -115,6 +113,12 @@ class History:
     def count(self, window: Window = EVERYTHING) -> int:
         """How many predictions a window has."""
         statement = sa.select(sa.func.count()).select_from(PREDICTIONS).where(*_limits(window))
+        with self._engine.connect() as connection:
+            return connection.execute(statement).scalar_one()
+
+    def count_labelled(self, window: Window = EVERYTHING) -> int:
+        """How many predictions have a true label that came in a window."""
+        statement = sa.select(sa.func.count()).select_from(_LABELLED).where(*_limits_of_labels(window))
         with self._engine.connect() as connection:
             return connection.execute(statement).scalar_one()
 
@@ -130,7 +134,11 @@ class History:
         each = rows.subquery().c
         keys = each.period, each.version, each.label, each.truth
         found = sa.select(*keys, sa.func.count(), sa.func.min(each.time), sa.func.max(each.time)).group_by(*keys)
-        return [Count(row[0] * length, *list(row)[1:]) for row in self._read(found.order_by(*keys))]
+        counts = [Count(row[0] * length, *list(row)[1:]) for row in self._read(found.order_by(*keys))]
+        if not all(_possible(count.label, None if count.truth == UNKNOWN else count.truth) for count in counts):
+            odd = (~table.label.between(0, CLASSES - 1)) | (~LABELS.c.label.between(0, CLASSES - 1))
+            _rows(self._read(_select(_MADE).where(*_limits(window), odd).limit(1)))  # raises, and names the row
+        return counts
 
     def time_of_newest(self, place: int, window: Window = EVERYTHING) -> int | None:
         """When the so-manieth newest prediction of a window was made, from 1; None if there are fewer."""
@@ -157,13 +165,29 @@ def _limits(window: Window) -> list[sa.ColumnElement[bool]]:
     return limits + ([table.stage == window.stage] if window.stage is not None else [])
 
 
+def _limits_of_labels(window: Window) -> list[sa.ColumnElement[bool]]:
+    limits = [LABELS.c.time >= window.since] if window.since is not None else []
+    limits += [LABELS.c.time < window.until] if window.until is not None else []
+    return limits + _limits(dataclasses.replace(window, since=None, until=None))
+
+
+def _possible(label: int, truth: int | None) -> bool:
+    return 0 <= label < CLASSES and (truth is None or 0 <= truth < CLASSES)
+
+
 def _select(joined: sa.Join) -> sa.Select[Any]:
     labels = LABELS.c.label.label("truth"), LABELS.c.time.label("truth_time"), LABELS.c.source, LABELS.c.client
     return sa.select(PREDICTIONS, *labels).select_from(joined)
 
 
 def _rows(rows: Sequence[sa.Row[Any]]) -> Rows:
-    for row in rows:  # one that is shorter would shift all that come after it
+    for row in rows:
+        if not _possible(row.label, row.truth):
+            raise LogError(
+                f"prediction {as_text(row.id)} has label {row.label} and true label {row.truth}, not of 0 to "
+                f"{CLASSES - 1}: another program has changed the log; remove that row"
+            )
+        # One that is shorter would shift all that come after it.
         if (len(row.pixels), len(row.probabilities)) != (784, 40):
             raise LogError(
                 f"prediction {as_text(row.id)} has {len(row.pixels)} bytes of pixels and {len(row.probabilities)} of "

@@ -132,6 +132,8 @@ class PredictionLog:
     ) -> tuple[Feedback, int | None]:
         """Record the true label of a prediction. The first label stays unless `correct` says to replace it.
 
+        What is corrected keeps the time at which the first label came, so that who reads labels by time has one once.
+
         Returns:
             What became of it, and the label that is on record now.
 
@@ -157,6 +159,7 @@ class PredictionLog:
                     return Feedback.SAME, label
                 if not correct:
                     return Feedback.CONFLICT, found
+                del values["time"]
                 connection.execute(sa.update(LABELS).where(LABELS.c.prediction == key).values(values))
                 return Feedback.CORRECTED, label
         except sa.exc.SQLAlchemyError as error:

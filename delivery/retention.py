@@ -5,16 +5,20 @@ import sqlite3
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import cast
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from delivery.log import PredictionLog, identifier
 from delivery.schema import LABELS, PREDICTIONS, SECOND, now, reason
 
 # Predictions that are removed by one transaction, for which a new one may have to wait; and seconds until the next.
-_PART, _PAUSE = 200, 0.02
-# Of a prediction in PostgreSQL with its index, and without the space of removed ones, which it uses again.
+# The log becomes shorter as long as fewer come in meanwhile.
+_PART, _PAUSE = 1000, 0.02
+_PAGES = 200  # the same for pages of the file that are given back to the disk
+# Of a prediction in PostgreSQL with its index, about; without labels and what removed ones leave, which it uses again.
 _ROW_BYTES = 1000
 _DAY = 86_400 * SECOND
 # SQLite's write-ahead log is begun anew once it is longer than this; its pages are of 4,096 bytes.
@@ -33,11 +37,13 @@ class Retention:
 
     def __init__(self, log: PredictionLog, days: float, max_bytes: int) -> None:
         self._log, self._days, self._max_bytes = log, days, max_bytes
+        self._part = min(_PART, max_bytes // (4 * _ROW_BYTES))  # no more than a quarter of what may stay
         self._sqlite = log.engine.dialect.name == "sqlite"
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="retention", daemon=True)
         self._failure = ""
-        self.bytes = math.nan  # what the log took when it was looked after last
+        self._checkpointed = -math.inf
+        self.bytes = math.nan  # what the log took on the disk when it was looked after last
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
@@ -49,7 +55,7 @@ class Retention:
         self._thread.join()
 
     def bytes_used(self) -> int:
-        """What predictions and labels take on the disk."""
+        """What predictions and labels take, as far as removing some lowers it; about, where the database can't tell."""
         with self._log.engine.connect() as connection:
             if self._sqlite:
                 pages, free, size = (
@@ -57,25 +63,41 @@ class Retention:
                     for name in ("page_count", "freelist_count", "page_size")
                 )
                 return int((pages - free) * size)
+            # What PostgreSQL takes on the disk stays when rows go, and to count them takes long: only if need be.
+            taken = _taken(connection)
+            if taken <= self._max_bytes:
+                return taken
             counts = sa.select(sa.func.count()).select_from(PREDICTIONS)
-            return int(connection.execute(counts).scalar_one()) * _ROW_BYTES
+            return min(taken, int(connection.execute(counts).scalar_one()) * _ROW_BYTES)
+
+    def bytes_on_disk(self) -> int:
+        """What the log takes with SQLite's write-ahead log or the space that PostgreSQL will use again."""
+        if self._sqlite:
+            wal = Path(f"{self._log.engine.url.database}-wal")
+            return self.bytes_used() + (wal.stat().st_size if wal.exists() else 0)
+        with self._log.engine.connect() as connection:
+            return _taken(connection)
 
     def prune(self) -> int:
         """Remove what is too old or too much; the number of predictions removed."""
         removed, present = 0, now()
         oldest = identifier(present - int(min(self._days * _DAY, present)))
-        while part := self._remove_part(_PART, oldest):
+        while part := self._remove_part(self._part, oldest):
             removed += part
+        removed += self._remove_surplus()
+        while self._sqlite and self._shrink():
+            removed += self._remove_surplus()  # it may take minutes
+        return removed
+
+    def _remove_surplus(self) -> int:
+        removed = 0
         while (surplus := self.bytes_used() - self._max_bytes) > 0:
             # PostgreSQL counts for as long as it takes to remove thousands; SQLite just knows how large it is.
-            left = _PART if self._sqlite else -(-surplus // _ROW_BYTES)
-            while left > 0 and (part := self._remove_part(min(left, _PART))):
+            left = self._part if self._sqlite else -(-surplus // _ROW_BYTES)
+            while left > 0 and (part := self._remove_part(min(left, self._part))):
                 removed, left = removed + part, left - part
             if left > 0:  # nothing is left to remove, or there is no time
                 break
-        if self._sqlite:
-            self._shrink()
-        self.bytes = self.bytes_used()
         return removed
 
     def _remove_part(self, most: int, before: bytes | None = None) -> int:
@@ -89,23 +111,35 @@ class Retention:
         with self._log.writing, self._log.engine.begin() as connection:
             connection.execute(sa.delete(LABELS).where(LABELS.c.prediction <= last[-1]))
             removed = connection.execute(sa.delete(PREDICTIONS).where(PREDICTIONS.c.id <= last[-1])).rowcount
-        self._stop.wait(_PAUSE)
+        self._rest()
         return removed
 
-    def _shrink(self) -> None:
-        """Give free pages back to the disk, where a lowered limit has left more of them than new predictions take."""
-        while not self._stop.is_set():
-            with self._log.writing, self._log.engine.connect() as connection:
-                pages, size = (
-                    connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size")
-                )
-                free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
-                if not free or pages * size <= self._max_bytes:
-                    return
-                # It works a page at each step, as if it gave rows; SQLAlchemy would take but the first one.
-                sqlite = cast("sqlite3.Connection", connection.connection.driver_connection)
-                sqlite.executescript(f"PRAGMA incremental_vacuum({_PART})")
-            self._stop.wait(_PAUSE)
+    def _shrink(self) -> bool:
+        """Give a few free pages back to the disk, where a lowered limit has left more of them than new ones take.
+
+        Returns:
+            Whether there were any.
+        """
+        if self._stop.is_set():
+            return False
+        with self._log.writing, self._log.engine.connect() as connection:
+            pages, size = (
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size")
+            )
+            free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+            if not free or pages * size <= self._max_bytes:
+                return False
+            # It works a page at each step, as if it gave rows; SQLAlchemy would take but the first one.
+            sqlite = cast("sqlite3.Connection", connection.connection.driver_connection)
+            sqlite.executescript(f"PRAGMA incremental_vacuum({_PAGES})")
+        self._rest()
+        return True
+
+    def _rest(self) -> None:
+        """Let others write, and see that what they write does not pile up: this may go on for long."""
+        if self._sqlite and time.monotonic() >= self._checkpointed + _CHECKPOINT_SECONDS:
+            self.checkpoint()
+        self._stop.wait(_PAUSE)
 
     def checkpoint(self) -> None:
         """Move SQLite's write-ahead log into its file, while others go on writing.
@@ -119,6 +153,7 @@ class Retention:
             if pages * _PAGE_BYTES > _WAL_BYTES:
                 with self._log.writing:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
+        self._checkpointed = time.monotonic()
 
     def _work(self) -> None:
         pruned = -math.inf
@@ -126,12 +161,21 @@ class Retention:
             try:
                 if self._sqlite:
                     self.checkpoint()
-                if time.monotonic() >= pruned + _PRUNE_SECONDS:
+                    self._remove_surplus()
+                if due := time.monotonic() >= pruned + _PRUNE_SECONDS:
                     self.prune()
                     pruned = time.monotonic()
+                if due or self._sqlite:
+                    self.bytes = self.bytes_on_disk()
                 self._failure = ""
             except Exception as error:  # whatever it is, it is tried again; the service goes on without
                 if reason(error) != self._failure:
                     self._failure = reason(error)
                     print(f"error: the prediction log can't be shortened: {self._failure}", file=sys.stderr, flush=True)
             self._stop.wait(_CHECKPOINT_SECONDS)
+
+
+def _taken(connection: Connection) -> int:
+    """Bytes of PostgreSQL's files of both tables."""
+    sizes = (sa.func.pg_total_relation_size(table.name) for table in (PREDICTIONS, LABELS))
+    return int(sum(connection.execute(sa.select(*sizes)).one()))

@@ -47,7 +47,7 @@ LABELS = sa.Table(
     "labels",
     METADATA,
     sa.Column("prediction", sa.LargeBinary(16), primary_key=True),  # its id
-    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Column("time", sa.BigInteger, nullable=False),  # when it came; one that corrects it changes nothing about that
     sa.Column("label", sa.SmallInteger, nullable=False),  # the true one
     sa.Column("source", sa.String(64), nullable=False),  # who says so, in his own words
     sa.Column("client", sa.String(16), nullable=False),  # the same for the same address, without telling which

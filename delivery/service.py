@@ -115,7 +115,9 @@ class Service:
         self.metrics.measure(
             "mnist_queue_requests", "Requests that no batch has taken yet", lambda: self.batcher.waiting
         )
-        self.metrics.measure("mnist_log_bytes", "What the prediction log takes", lambda: self.retention.bytes)
+        self.metrics.measure(
+            "mnist_log_bytes", "What the prediction log takes on the disk", lambda: self.retention.bytes
+        )
         self.metrics.measure(
             "mnist_log_max_bytes",
             "Beyond it the oldest predictions are removed (delivery.log_max_bytes)",

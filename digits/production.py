@@ -10,6 +10,7 @@ import numpy as np
 
 from digits.dataset import Labelled, labelled
 from digits.errors import PipelineError
+from digits.likeness import near
 from digits.storage import FileError, read_arrays, read_json, write_arrays, write_json
 
 TRAIN, HOLDOUT, PROVENANCE = "train.npz", "holdout.npz", "provenance.json"  # in one folder
@@ -54,9 +55,11 @@ def keys(images: np.ndarray) -> list[bytes]:
 
 
 def without(data: Labelled, *others: Labelled) -> Labelled:
-    """Those whose image is in none of the others."""
-    taken = {key for other in others for key in keys(other.images)}
-    return data.take(np.array([place for place, key in enumerate(keys(data.images)) if key not in taken], int))
+    """Those whose image is in none of the others, and nearly none of theirs: a changed pixel makes no new image."""
+    left = np.ones(len(data.labels), bool)
+    for other in others:
+        left &= ~near(data.images, other.images)
+    return data.take(np.flatnonzero(left))
 
 
 def joined(data: Labelled, more: Labelled, repeat: int) -> Labelled:

@@ -36,11 +36,17 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> Paired:
 
 def sign_test(lost: int, gained: int) -> float:
     """Probability that `lost + gained` tosses of a fair coin fall at least as unevenly as this, to either side."""
-    tosses = lost + gained
+    return min(1.0, 2 * _tail(min(lost, gained), lost + gained))
+
+
+def loss_test(lost: int, gained: int) -> float:
+    """One-sided: probability that of `lost + gained` tosses of a fair coin no more than `gained` are heads."""
+    return min(1.0, _tail(gained, lost + gained))
+
+
+def _tail(most: int, tosses: int) -> float:
+    """Probability of at most so many heads."""
     # By logarithms: the coefficients themselves are beyond a float from about 1,030 tosses on.
     whole = math.lgamma(tosses + 1) - tosses * math.log(2)
-    tail = sum(
-        math.exp(whole - math.lgamma(heads + 1) - math.lgamma(tosses - heads + 1))
-        for heads in range(min(lost, gained) + 1)
-    )
-    return min(1.0, 2 * tail)
+    terms = (whole - math.lgamma(heads + 1) - math.lgamma(tosses - heads + 1) for heads in range(most + 1))
+    return sum(map(math.exp, terms))

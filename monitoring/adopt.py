@@ -1,8 +1,9 @@
 """Take labelled production data from a branch that the export pushed: its pointer and its objects, and nothing else.
 
-python -m monitoring.adopt [--branch feedback/20261124T173000Z]
+python -m monitoring.adopt [--branch feedback/20261124T173000Z] [--answered COMMIT]
 
-Without a branch, from the newest one; where there is none, data/production stays as it is. Prints `branch=` and
+Without a branch, from the newest one that nobody has answered (`--answered`) and that is not older than what this
+commit has; where there is none, data/production stays as it is. Prints `branch=` and
 `commit=` of what was taken, for a workflow.
 
 Whoever can push a branch could put anything into it. A .dvc file may name commands, other folders and other
@@ -16,6 +17,8 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +35,7 @@ REMOTE = "refs/remotes/origin"
 # As in reporting/verify.py: where DVC keeps objects by their MD5 sums.
 _CACHE, _EMBEDDED = Path(".dvc/cache/files/md5"), Path(".dvcstore/files/md5")
 _NAME = re.compile(r"feedback/[0-9A-Za-z][0-9A-Za-z_-]{0,60}", re.ASCII)
+_TIMED = re.compile(r"feedback/\d{8}T\d{6}Z", re.ASCII)  # as the export calls them
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _KEYS = {"md5", "size", "nfiles", "hash", "path"}
 
@@ -56,8 +60,11 @@ def main() -> None:
     """Take the data, and say from where."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--branch", default="", help="as the export has called it; default: the newest")
-    asked = parser.parse_args().branch
-    branch = checked(asked) if asked else newest()
+    parser.add_argument(
+        "--answered", default="", metavar="COMMIT", help="of a branch with which a retraining was proposed or refused"
+    )
+    arguments = parser.parse_args()
+    branch = checked(arguments.branch) if arguments.branch else newest(arguments.answered)
     if branch is None:
         print("branch=\ncommit=")
         return
@@ -76,11 +83,27 @@ def checked(branch: str) -> str:
     return branch
 
 
-def newest() -> str | None:
-    """The export's newest branch at origin, by its name, which is a time; None where there is none."""
+def newest(answered: str = "") -> str | None:
+    """The export's newest branch at origin, by its name, which is a time; None where there is none to train on.
+
+    There is none, either, if the newest was `answered` (its commit), or does not know what this commit has: it was
+    exported before that, and to go back to it would be to lose labels.
+    """
     listed = git.git(".", "for-each-ref", "--format=%(refname)", f"{REMOTE}/feedback/").splitlines()
+    now = f"{datetime.now(UTC):feedback/%Y%m%dT%H%M%SZ}"
     names = [name.removeprefix(f"{REMOTE}/") for name in listed]
-    return max(filter(_NAME.fullmatch, names), default=None)
+    branch = max((name for name in names if _TIMED.fullmatch(name) and name <= now), default=None)
+    if branch is None:
+        return None
+    commit = git.git(".", "rev-parse", f"{REMOTE}/{branch}^{{commit}}").strip()
+    if commit == answered:
+        print(f"{branch}: a retraining with it was proposed or refused already", file=sys.stderr)
+        return None
+    here = git.git(".", "log", "-1", "--format=%H", "HEAD", "--", str(POINTER)).strip()
+    if here and not git.git(".", "branch", "--remotes", "--contains", here, "--list", f"origin/{branch}").strip():
+        print(f"{branch}: older than the data of this commit", file=sys.stderr)
+        return None
+    return branch
 
 
 def adopt(branch: str) -> str:

@@ -6,8 +6,9 @@ python -m monitoring.challenge compare [--base REVISION] [--alert NUMBERS] [--re
 
 `keep`, before `dvc repro`, puts the champion aside: the model of the version that the tags assign to the stage, or,
 where there is none, that of the commit. `compare`, after it, asks both about the original test images and about the
-production images that were held out. Worse on either, by more than `monitoring.retraining.margin` and than chance
-(McNemar's test), or a limit of the check violated: not proposed. Prints `proposed=` and `summary=`, for a workflow.
+production images that were held out. Not proposed: worse on either, by more than `monitoring.retraining.margin` and
+than chance (McNemar's test, one-sided) or by more than `largest_loss`; fewer than `held_out` production images to tell
+by; a limit of the check violated. Prints `proposed=` and `summary=`, for a workflow.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from digits.errors import PipelineError, run
 from digits.onnx_model import OnnxModel
 from digits.params import load
 from digits.scoring import Interval, wilson_interval
-from digits.significance import Paired, mcnemar
+from digits.significance import Paired, loss_test, mcnemar
 from digits.storage import read_arrays, read_json, write_json, write_text
 from monitoring.settings import MonitoringParams, RetrainingParams
 from reporting.markdown import Detail, assemble, code, figure, table
@@ -53,6 +54,7 @@ class Duel(NamedTuple):
     champion: int  # right
     challenger: int
     paired: Paired
+    chance: float  # probability that equally good models lose at least so much
     worse: bool
 
     @property
@@ -62,7 +64,8 @@ class Duel(NamedTuple):
 
     def __str__(self) -> str:
         shares = [100 * right / self.images for right in (self.champion, self.challenger)]
-        return f"{shares[0]:.2f} to {shares[1]:.2f} % on the {self.name}"
+        counts = f"{self.paired.gained:,} gained, {self.paired.lost:,} lost"
+        return f"{shares[0]:.2f} to {shares[1]:.2f} % ({counts}) on {self.name}"
 
 
 def main() -> None:
@@ -90,8 +93,11 @@ def keep(stage: str, settings: DeliveryParams) -> None:
     """Put the champion aside.
 
     Raises:
-        PipelineError: it is not to be had.
+        PipelineError: it is not to be had, or there is no such stage.
     """
+    if stage not in settings.stages:
+        known = ", ".join(settings.stages)
+        raise ChallengeError(f"stage {stage[:100]!r} is none of params.yaml's delivery.stages: {known}")
     version = registry.read(".", settings.artifact).current(stage)
     if version is not None:
         artifact.fetch(".", version.tag, CHAMPION, [str(MODEL)])
@@ -123,12 +129,12 @@ def compare(base: str, asked: dict[str, str], report: Path | None, out: Path, pa
     models = [OnnxModel(path, threads=2) for path in (CHAMPION / MODEL.name, MODEL)]
     test = labelled(read_arrays(TEST, "images", "labels"), str(TEST))
     duels = []
-    for title, data in (("original test images", test), ("production images held out", production.read(DATA).holdout)):
+    for title, data in ((TESTED, test), (HELD_OUT, production.read(DATA).holdout)):
         if len(data.labels):
             before, after = (model.probabilities(data.images).argmax(1) == data.labels for model in models)
             duels.append(duel(title, before, after, params))
     same = not git.git(".", "diff", "--name-only", base, "--", *TRACKED).strip()
-    proposed, summary = verdict(duels, violated(), same=same)
+    proposed, summary = verdict(duels, violated(), params.held_out, same=same)
     text = markdown(name, duels, asked, proposed=proposed, summary=summary)
     rest = report.read_text(encoding="utf-8") if report else ""
     write_text(out, together(text, rest))
@@ -139,8 +145,10 @@ def duel(name: str, champion: np.ndarray, challenger: np.ndarray, params: Retrai
     """Compare by which images each has right, both bool (N,), N > 0."""
     paired = mcnemar(champion, challenger)
     loss = 100 * (paired.lost - paired.gained) / len(champion)
-    worse = loss > params.margin and paired.p_value < params.significance
-    return Duel(name, len(champion), int(champion.sum()), int(challenger.sum()), paired, worse)
+    chance = loss_test(paired.lost, paired.gained)
+    # Of few images chance explains much: what it may explain is bounded, too.
+    worse = loss > params.margin and (chance < params.significance or loss > params.largest_loss)
+    return Duel(name, len(champion), int(champion.sum()), int(challenger.sum()), paired, chance, worse)
 
 
 def violated() -> list[str]:
@@ -157,15 +165,25 @@ def violated() -> list[str]:
         raise ChallengeError(f"{VERDICT}: no verdict that can be read ({error}); run `dvc repro`") from None
 
 
-def verdict(duels: list[Duel], limits: list[str], *, same: bool) -> tuple[bool, str]:
-    """Whether to propose the challenger, and why (not), in at most 140 characters, which a commit's status holds."""
+def verdict(duels: list[Duel], limits: list[str], held_out: int, *, same: bool) -> tuple[bool, str]:
+    """Whether to propose the challenger, and why (not), in at most 140 characters, which a commit's status holds.
+
+    Args:
+        duels: on each set of images that there is.
+        limits: that the challenger violates.
+        held_out: smallest number of held-out production images to tell by.
+        same: it is the champion, trained on the same data.
+    """
     if same:
         return False, "nothing new: the data is that of main, and so is the model"
     if limits:
         return False, f"limits violated: {', '.join(limits)}"[:140]
     if worse := [one for one in duels if one.worse]:
         return False, f"worse: {', '.join(map(str, worse))}"[:140]
-    return True, f"no worse: {', '.join(map(str, duels))}"[:140]
+    if (count := sum(one.images for one in duels if one.name == HELD_OUT)) < held_out:
+        return False, f"only {count} production images are held out, at least {held_out} are needed to tell"
+    # What was lost and gained, and no more: that a model is no worse, so few images do not show.
+    return True, ", ".join(map(str, duels))[:140]
 
 
 def markdown(champion: str, duels: list[Duel], asked: dict[str, str], *, proposed: bool, summary: str) -> str:
@@ -177,12 +195,12 @@ def markdown(champion: str, duels: list[Duel], asked: dict[str, str], *, propose
     rows = []
     for one in duels:
         shares = [_share(right, one.images) for right in (one.champion, one.challenger)]
-        chance = f"{one.paired.p_value:.2g}{', worse' if one.worse else ''}"
+        chance = f"{one.chance:.2g}{', worse' if one.worse else ''}"
         counts = [f"{one.paired.gained:,}", f"{one.paired.lost:,}"]
         rows.append([f"{one.images:,} {one.name}", *shares, f"{one.points:+.2f}", *counts, chance])
-    header = ["images", "champion", "challenger", "points", "newly right", "newly wrong", "McNemar, p"]
+    header = ["images", "champion", "challenger", "points", "newly right", "newly wrong", "p, one-sided"]
     lines.append(table(header, rows))
-    words = f"Champion: {code(champion)}. Accuracy with its 95 % interval."
+    words = f"Champion: {code(champion)}. Accuracy with its 95 % interval; p of such a loss by chance (McNemar, exact)."
     if not any(one.name == HELD_OUT for one in duels):
         words += " **No production images were held out: of those, nothing is known.**"
     return "\n\n".join(filter(None, [*lines, words])) + "\n"

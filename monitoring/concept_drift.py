@@ -52,7 +52,7 @@ class Cusum:
         return self.statistic >= self.threshold
 
     def result(self, labels: int) -> Result:
-        """The state as a result, after so many labels in all."""
+        """The state as a result, after so many labels since the last gap."""
         return Result(
             detector=Detector.CONCEPT_DRIFT,
             test="Bernoulli CUSUM on labelled errors",

@@ -112,6 +112,8 @@ def add_dashboard(app: FastAPI, watched: Watcher, params: MonitoringParams, late
             return Response(cache(span), media_type="application/json", headers={"cache-control": "no-store"})
         except sa.exc.SQLAlchemyError as error:
             raise HTTPException(503, f"the prediction log can't be read: {reason(error)}") from None
+        except PipelineError as error:
+            raise HTTPException(503, str(error)) from None
 
     scripts = {f"/dashboard/{name}": (PAGE / name, "text/javascript") for name in (*SCRIPTS, LIVE)}
     styles = {"/dashboard/dashboard.css": (PAGE / "dashboard.css", "text/css")}

@@ -9,11 +9,16 @@ questions: else the ten and eight dependent features of two of them would take a
 import numpy as np
 
 from digits.drift_reference import Reference
+from digits.errors import PipelineError
 from digits.image_statistics import NAMES, image_statistics
 from monitoring import kolmogorov_smirnov, tail
 from monitoring.result import MOST_UNUSUAL, Detector, Feature, Result
 
 SOFTMAX, STATISTICS, TAIL = "softmax outputs", "image statistics", "tail count"
+
+
+class RankError(PipelineError):
+    """A tail that begins beyond all of the reference."""
 
 
 def data_drift(reference: Reference, images: np.ndarray, probabilities: np.ndarray, rank: int) -> Result:
@@ -24,6 +29,9 @@ def data_drift(reference: Reference, images: np.ndarray, probabilities: np.ndarr
         images: uint8 (n, 28, 28).
         probabilities: what it answered, float32 (n, classes).
         rank: the tail begins beyond the so many largest distances of the reference.
+
+    Raises:
+        RankError: the reference has fewer.
     """
     return joined(reference, image_statistics(images), probabilities, rank)
 
@@ -76,7 +84,16 @@ def compare(test: str, names: "list[str] | tuple[str, ...]", reference: np.ndarr
 
 
 def far_out(reference: Reference, statistics: np.ndarray, rank: int) -> Result:
-    """How many images are beyond the `rank` largest Mahalanobis distance of the reference."""
+    """How many images are beyond the `rank` largest Mahalanobis distance of the reference.
+
+    Raises:
+        RankError: it has fewer.
+    """
+    if rank > len(reference):
+        raise RankError(
+            f"params.yaml: monitoring.tail_rank: {rank} is more than the {len(reference):,} images of the reference; "
+            f"lower it"
+        )
     distances = reference.distance(statistics)
     count = tail.tail_count(reference.distances, distances, rank)
     unusual = np.argsort(-distances, kind="stable")[:MOST_UNUSUAL]

@@ -3,12 +3,13 @@
 import contextlib
 import dataclasses
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Literal
 
 import pydantic
 
+from delivery.schema import SECOND
 from digits.errors import PipelineError
 from digits.storage import write_text
 from monitoring.alerts import Alert
@@ -16,6 +17,7 @@ from monitoring.due import Key
 
 KEPT = 200  # more than alerts that a state keeps can have asked for
 OPEN = ("", "pending")
+FAILED = ("error", LOST := "lost")  # nobody has answered: neither proposed nor refused
 
 
 class DispatchesError(PipelineError):
@@ -32,13 +34,24 @@ class Dispatch:
     branch: str  # with the data
     commit: str  # of that branch: what came of it is told there
     sent: bool = False  # whether the workflow was started; until then, the branch is used again
-    outcome: str = ""  # pending, success, failure or error
+    outcome: str = ""  # pending, success, failure or error, as the workflow says; or lost
     text: str = ""  # the same in words
 
     @property
     def over(self) -> bool:
         """Whether it is known what came of it."""
         return self.outcome not in OPEN
+
+    @property
+    def counts(self) -> bool:
+        """Whether it was started, and has come to an end or still may."""
+        return self.sent and self.outcome not in FAILED
+
+    def at(self, now: int, lost_hours: float) -> "Dispatch":
+        """The same at a later time: lost, if nothing was heard of it for so long."""
+        if not self.sent or self.over or now - self.time < lost_hours * 3600 * SECOND:
+            return self
+        return dataclasses.replace(self, outcome=LOST, text=f"no word of it for {lost_hours:g} hours")
 
     def __str__(self) -> str:
         if not self.sent:
@@ -56,19 +69,28 @@ class Dispatches:
 
     @property
     def answered(self) -> set[Key]:
-        """Alerts for which one was started."""
-        return {key for dispatch in self.dispatches if dispatch.sent for key in dispatch.alerts}
+        """Alerts for which one was started that did not fail: of a run that died nothing came, so they ask again."""
+        return {key for dispatch in self.dispatches if dispatch.counts for key in dispatch.alerts}
 
     @property
     def last(self) -> int | None:
-        """When the newest was started."""
+        """When the newest was started, whatever came of it."""
         return max((dispatch.time for dispatch in self.dispatches if dispatch.sent), default=None)
 
     @property
-    def waiting(self) -> Dispatch | None:
-        """One whose branch was pushed, and that could not be started."""
+    def last_counting(self) -> int | None:
+        """When the newest was started that did not fail."""
+        return max((dispatch.time for dispatch in self.dispatches if dispatch.counts), default=None)
+
+    def waiting(self, keys: Collection[Key]) -> Dispatch | None:
+        """One whose branch was pushed, and nothing done with it: it could not be started, or was lost.
+
+        A lost one waits for its own alerts alone: what has begun since then has brought labels that it does not hold.
+        """
         newest = self.dispatches[-1] if self.dispatches else None
-        return newest if newest and not newest.sent else None
+        if newest is None or (newest.sent and newest.outcome != LOST):
+            return None
+        return newest if not newest.sent or (keys and set(keys) <= set(newest.alerts)) else None
 
     def of(self, key: Key) -> Dispatch | None:
         """The newest that answers an alert."""

@@ -12,9 +12,10 @@ import numpy as np
 from delivery.history import Rows
 from delivery.schema import SECOND
 from digits.dataset import CLASSES, Labelled
+from digits.likeness import near
 from digits.production import Production
 from monitoring.labelled_images import Images, collect
-from monitoring.poisoning import Sender, judge, neighbours, within_shares
+from monitoring.poisoning import Sender, judge, within_shares
 from monitoring.settings import FeedbackParams
 
 HELD_BACK = "of a sender that is held back"
@@ -22,9 +23,6 @@ SURPLUS = "beyond what one sender may give"
 OLDER = "older than the newest `max_images`"
 LIKE_HOLDOUT = "of an image that is nearly one of those that models are compared on"
 TOO_OLD = "that models would be compared on, but older than `holdout_days`"
-# Distance of two images where the longer one, as a vector of its pixels, has length 1. Of MNIST's 10,000 test images
-# none is nearer than 0.16 to another.
-_NEARLY = 0.1
 _DAY = 86_400 * SECOND
 _KINDS, _SHOWN = ("client", "source"), 10
 
@@ -80,7 +78,7 @@ def export(parts: Iterable[Rows], params: FeedbackParams, dataset: str, *, simul
     images = _reduced(images, newest, OLDER, refused)
     held_out = for_comparison(images, params.holdout)
     recent = images.times >= images.times.max(initial=0) - params.holdout_days * _DAY
-    alike = near(images, held_out)
+    alike = near(images.pixels, images.pixels[held_out])
     refused += Counter({LIKE_HOLDOUT: int((alike & ~held_out).sum()), TOO_OLD: int((held_out & ~recent).sum())})
     train, holdout = images.take(~held_out & ~alike), images.take(held_out & recent)
     both = images.take(~held_out & ~alike | held_out & recent)
@@ -103,17 +101,6 @@ def for_comparison(images: Images, share: float) -> np.ndarray:
     """Which images are never trained on, bool (N,): by their pixels alone, so that none is ever trained on later."""
     digests = (hashlib.sha256(b"holdout " + pixels.tobytes()).digest()[:8] for pixels in images.pixels)
     return np.array([int.from_bytes(digest, "big") < share * 2**64 for digest in digests], bool)
-
-
-def near(images: Images, held_out: np.ndarray) -> np.ndarray:
-    """Which images are nearly one of the held-out ones, bool (N,)."""
-    vectors = images.vectors
-    others = vectors[held_out]
-    if not len(others):
-        return np.zeros(len(images), bool)
-    nearest = others[neighbours(vectors, others, 1)[:, 0]]
-    longer = np.maximum(np.square(vectors).sum(1), np.square(nearest).sum(1))
-    return np.asarray(np.square(vectors - nearest).sum(1) < _NEARLY**2 * longer)
 
 
 def _reduced(images: Images, kept: np.ndarray, reason: str, refused: Counter[str]) -> Images:

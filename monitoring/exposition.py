@@ -79,6 +79,11 @@ class MonitorCollector(Collector):
             "Predictions that were not judged, for they were dated into time already read",
             state.late,
         )
+        yield CounterMetricFamily(
+            "mnist_monitor_late_labels",
+            "True labels that were not counted, for they were dated into time already read",
+            state.late_labels,
+        )
 
     def _detectors(self, state: State, streams: dict[str, Stream]) -> Iterable[Metric]:
         level = GaugeMetricFamily(

@@ -179,7 +179,8 @@ class Looked:
     time: int | None  # of the last look
     error: str  # why it, or the newest one, found nothing; else empty
     until: int | None  # it has judged what was predicted until then
-    late: int
+    late: int  # predictions that were not judged, and labels that were not counted, for they came dated before that
+    late_labels: int
     every: float | None  # seconds; None if nobody looks again and again
 
 

@@ -129,7 +129,8 @@ def _newest(periods: Sequence[Period], state: State, gap: int) -> list[str]:
 
 def _looked(sources: Sources) -> Looked:
     state, every = sources.state, sources.params.look_seconds if sources.watched else None
-    return Looked(state.looked or None, sources.error or state.error, state.until, state.late, every)
+    error = sources.error or state.error
+    return Looked(state.looked or None, error, state.until, state.late, state.late_labels, every)
 
 
 def _thresholds(params: MonitoringParams) -> dict[str, float]:

@@ -43,11 +43,6 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
-    @property
-    def vectors(self) -> np.ndarray:
-        """The pixels as float32 (N, 784)."""
-        return self.pixels.reshape(len(self), 28 * 28).astype(np.float32)
-
     def take(self, places: np.ndarray) -> "Images":
         """Those at `places`, positions or a mask."""
         return Images(**{field.name: getattr(self, field.name)[places] for field in dataclasses.fields(self)})

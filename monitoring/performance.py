@@ -22,12 +22,12 @@ def accuracy(truths: np.ndarray, wrong: np.ndarray, at_least: float, images: Seq
         (label, int(wrong[truths == label].sum()), int((truths == label).sum())) for label in np.unique(truths).tolist()
     ]
     rate = 1 - at_least
-    features = (Feature(f"class {label}", float(bad), _tail(bad, count, rate)) for label, bad, count in by_class)
+    features = (Feature(f"class {label}", float(bad), chance(bad, count, rate)) for label, bad, count in by_class)
     return Result(
         detector=Detector.ACCURACY,
         test="binomial test on labelled errors",
         statistic=float(errors),
-        p_value=_tail(errors, total, rate),
+        p_value=chance(errors, total, rate),
         n=total,
         effect=1 - errors / total,
         effect_name="accuracy",
@@ -36,5 +36,6 @@ def accuracy(truths: np.ndarray, wrong: np.ndarray, at_least: float, images: Seq
     )
 
 
-def _tail(errors: int, total: int, rate: float) -> float:
+def chance(errors: int, total: int, rate: float) -> float:
+    """Probability of at least so many errors of `total` answers where each is wrong at this rate."""
     return float(special.bdtrc(errors - 1, total, rate)) if errors else 1.0

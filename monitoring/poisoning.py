@@ -13,6 +13,7 @@ import hashlib
 import numpy as np
 from scipy import special
 
+from digits.likeness import neighbours, vectors
 from monitoring.labelled_images import Images
 from monitoring.settings import FeedbackParams
 
@@ -22,7 +23,6 @@ _SHARED = ("anonymous", "page")
 FEW = "all with few labels"  # who has too few to be judged alone is judged together with the others like him
 _NEIGHBOURS = 3
 _JUDGED = 2000  # of a client's images, drawn at random, so that a flood of them takes no hours
-_PART = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,26 +118,16 @@ def support(images: Images, clients: np.ndarray, asked: np.ndarray) -> dict[str,
 
     A client has one vote on an image, however many it sent itself: most of its three that look most like that.
     """
-    vectors = images.vectors
+    pixels = vectors(images.pixels)
     votes = {}
     for name in np.unique(clients).tolist():
         theirs, others = np.flatnonzero(clients == name), np.flatnonzero(asked & (clients != name))
         if len(theirs) >= _NEIGHBOURS:
-            nearest = theirs[neighbours(vectors[others], vectors[theirs], _NEIGHBOURS)]
+            nearest = theirs[neighbours(pixels[others], pixels[theirs], _NEIGHBOURS)]
             same = (images.labels[nearest] == images.labels[others, None]).sum(1) * 2 > _NEIGHBOURS
             votes[name] = np.zeros(len(images), np.int8)
             votes[name][others] = np.where(same, 1, -1)
     return votes
-
-
-def neighbours(vectors: np.ndarray, others: np.ndarray, count: int) -> np.ndarray:
-    """Positions of the `count` nearest of `others` (M, D) to each of `vectors` (N, D), int (N, count)."""
-    lengths = np.square(others).sum(1)
-    found = np.zeros((len(vectors), count), int)
-    for start in range(0, len(vectors), _PART):
-        distances = lengths - 2 * (vectors[start : start + _PART] @ others.T)
-        found[start : start + _PART] = np.argpartition(distances, count - 1, axis=1)[:, :count]
-    return found
 
 
 def within_shares(images: Images, params: FeedbackParams) -> np.ndarray:

@@ -28,8 +28,7 @@ from monitoring import dispatches, feedback, feedback_branch, state
 from monitoring.alerts import Alert
 from monitoring.dispatches import Dispatch, Dispatches
 from monitoring.due import Decision, Key, due
-from monitoring.performance import accuracy
-from monitoring.result import Result
+from monitoring.sending import SOURCE as SIMULATED
 from monitoring.settings import MonitoringParams
 
 EVENT, CONTEXT = "retrain", "retraining"  # as .github/workflows/retrain.yml calls them
@@ -91,14 +90,23 @@ def look(
     known = dispatches.read(path)
     for dispatch in known.dispatches:
         if send and dispatch.sent and not dispatch.over:
-            known = known.with_(asked(dispatch))
+            known = known.with_(asked(dispatch, params.retraining.lost_hours))
             dispatches.write(path, known)
     alerts = state.read(state.path(stage)).alerts.alerts
 
-    def harm(alert: Alert) -> Result | None:
-        return since(history, stage, alert, params.accuracy.at_least)
+    def wrong(alert: Alert) -> np.ndarray:
+        return since(history, stage, alert)
 
-    decision = due(alerts, harm, params.retraining, answered=known.answered, last=known.last, now=now())
+    first = first_label(history, stage, known.last_counting)
+    decision = due(
+        alerts,
+        wrong,
+        params,
+        answered=known.answered,
+        last=known.last,
+        now=now(),
+        unused=first if known.last_counting is None or first is None else known.last_counting,
+    )
     for line in said(decision, alerts, known):
         print(one_line(line), flush=True)
     if force is None and not decision.due:
@@ -110,17 +118,21 @@ def look(
         print(begin(known, path, decision, reason, stage), flush=True)
 
 
-def since(history: History, stage: str, alert: Alert, at_least: float) -> Result | None:
-    """Judge the labelled predictions that an alert's version made since the alert; None without any."""
-    truths, labels = list[np.ndarray](), list[np.ndarray]()
+def since(history: History, stage: str, alert: Alert) -> np.ndarray:
+    """Which labelled predictions that an alert's version made since the alert are wrong, by when the labels came."""
+    wrong = [np.zeros(0, bool)]
     for rows in history.labelled(Window(since=alert.since, version=alert.version, stage=stage)):
         later = rows.times > alert.since  # the label came since then, but the prediction may be older
-        truths.append(rows.truths[later])
-        labels.append(rows.labels[later])
-    if not sum(map(len, truths)):
-        return None
-    truth = np.concatenate(truths)
-    return accuracy(truth, truth != np.concatenate(labels), at_least)
+        wrong.append((rows.truths != rows.labels)[later])
+    return np.concatenate(wrong)
+
+
+def first_label(history: History, stage: str, after: int | None) -> int | None:
+    """When the first label came after a time that an export would look at; None where there is none."""
+    for rows in history.labelled(Window(since=None if after is None else after + 1, stage=stage)):
+        if len(taken := rows.truth_times[np.array(rows.sources) != SIMULATED]):
+            return int(taken[0])
+    return None
 
 
 def said(decision: Decision, alerts: tuple[Alert, ...], known: Dispatches) -> list[str]:
@@ -136,17 +148,17 @@ def begin(known: Dispatches, path: Path, decision: Decision, reason: str, stage:
         PipelineError: one of them failed. A branch that was pushed is used by the next try.
     """
     keys = tuple(map(Key.of, decision.alerts))
-    dispatch = known.waiting
+    dispatch = known.waiting(keys)
     if dispatch is None:
         branch, commit = export(stage)
         dispatch = Dispatch(keys, reason, now(), branch, commit)
         known = known.with_(dispatch)
         dispatches.write(path, known)  # before the workflow is started: what is pushed need not be pushed again
     numbers = " ".join(str(key.number) for key in keys)
-    payload = {"branch": dispatch.branch, "reason": reason, "alert": numbers}
+    payload = {"branch": dispatch.branch, "reason": reason, "alert": numbers, "stage": stage}
     body = json.dumps({"event_type": EVENT, "client_payload": payload})
     gh("--method", "POST", "repos/{owner}/{repo}/dispatches", "--input", "-", given=body)
-    sent = dataclasses.replace(dispatch, alerts=keys, reason=reason, sent=True)
+    sent = dataclasses.replace(dispatch, alerts=keys, reason=reason, time=now(), sent=True, outcome="", text="")
     dispatches.write(path, known.with_(sent))
     return sent
 
@@ -166,10 +178,11 @@ def export(stage: str) -> tuple[str, str]:
     return branch, commit
 
 
-def asked(dispatch: Dispatch) -> Dispatch:
+def asked(dispatch: Dispatch, lost_hours: float) -> Dispatch:
     """What came of a retraining, as the workflow has told it in a status of the branch's commit.
 
-    What cannot be asked now is asked by the next look.
+    What cannot be asked now is asked by the next look. A run that GitHub cancels, or that dies early, tells nothing:
+    after `lost_hours` without a word it is taken for lost.
     """
     try:
         found = json.loads(gh(f"repos/{{owner}}/{{repo}}/commits/{dispatch.commit}/statuses") or "[]")
@@ -178,9 +191,10 @@ def asked(dispatch: Dispatch) -> Dispatch:
         return dispatch
     newest = next((one for one in found if isinstance(one, dict) and one.get("context") == CONTEXT), None)
     if newest is None:
-        return dispatch
+        return dispatch.at(now(), lost_hours)
     words = one_line(f"{newest.get('description') or ''} {newest.get('target_url') or ''}", 400)
-    return dataclasses.replace(dispatch, outcome=one_line(str(newest.get("state")), 20), text=words)
+    told = dataclasses.replace(dispatch, outcome=one_line(str(newest.get("state")), 20), text=words)
+    return told.at(now(), lost_hours)
 
 
 def gh(*arguments: str, given: str = "") -> str:

@@ -37,8 +37,16 @@ class RetrainingParams:
     labels: Count
     harm: Share
     pause_hours: Annotated[float, Range(at_least=0)]
+    lost_hours: Annotated[float, Range(above=0)]
+    every_days: Annotated[float, Range(above=0)] | None
+    held_out: Count
     margin: Annotated[float, Range(at_least=0, at_most=100)]  # accuracy points
     significance: Share
+    largest_loss: Annotated[float, Range(at_least=0, at_most=100)]  # accuracy points
+
+    def __post_init__(self) -> None:
+        if self.largest_loss < self.margin:
+            raise ValueError(f"largest_loss: {self.largest_loss:g} is below margin ({self.margin:g})")
 
 
 @dataclasses.dataclass(frozen=True)

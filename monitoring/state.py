@@ -34,16 +34,19 @@ class Stream:
 
     cusum: Cusum
     newest: int = 0  # time of its newest prediction that was read
+    newest_label: int = 0  # when the newest of its labels that was read came
     consumed: str = ""  # id of the last prediction that was in a window that is over
     tracks: dict[Detector, Track] = dataclasses.field(default_factory=dict)
     predicted: tuple[int, ...] = (0,) * CLASSES  # since the label shift was last tested
     examples: tuple[tuple[str, ...], ...] = ((),) * CLASSES  # ids of the newest of each class, newest first
     labels: Labels = Labels()
+    labels_since_gap: int = 0
     labelled: int = 0  # in all
     wrong: int = 0  # of these
     windows: int = 0  # that are over, in all
     judged: int = 0  # of these; there was enough in them, and a reference
     newest_results: dict[Detector, Result] = dataclasses.field(default_factory=dict)  # in brief
+    trouble: str = ""  # with its reference, at the newest window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +76,15 @@ class Tested:
 class State:
     """All of it."""
 
-    form: Literal[1] = 1  # raised when the fields change
+    form: Literal[1] = 1  # raised when a file with other fields would be misunderstood
     since: int | None = None  # where the next look at the predictions begins; None is the beginning of the log
     until: int | None = None  # where the last one ended
     looked: int | None = None  # when the last look was over, whether it succeeded or not
     error: str = ""  # why it did not
     before: int = 0  # predictions in the hour before `since`, when they were last counted
     late: int = 0  # that were dated into time already read, for a clock was set back: they were not judged
+    labels_before: int | None = None  # labels in the hour before `until`, likewise; None is unknown
+    late_labels: int = 0  # that were dated into time already read: they were not counted
     streams: dict[str, Stream] = dataclasses.field(default_factory=dict)
     alerts: Alerts = dataclasses.field(default_factory=Alerts)
     windows: tuple[Judged, ...] = ()  # the newest, oldest first
@@ -90,13 +95,18 @@ class State:
         newest = max((stream.newest for stream in self.streams.values()), default=0)
         return newest - self.streams[version].newest > gap
 
+    def trouble(self, gap: int) -> str:
+        """What keeps versions from being judged, although there is a reference; empty if nothing does."""
+        streams = (stream for version, stream in self.streams.items() if not self.retired(version, gap))
+        return "; ".join(dict.fromkeys(stream.trouble for stream in streams if stream.trouble))
+
     def levels(self, version: str, now: int, gap: int) -> dict[Detector, Level]:
-        """What is known of a version at a moment; of results that are older than `gap` microseconds, nothing."""
+        """What is known of a version at a moment: nothing by results that are older than `gap`, or of the future."""
         stream = self.streams.get(version)
         tracks = stream.tracks if stream else {}
         known = {detector: tracks.get(detector, Track()) for detector in Detector}
         return {
-            detector: track.level if now - track.time <= gap else Level.TOO_LITTLE_DATA
+            detector: track.level if 0 <= now - track.time <= gap else Level.TOO_LITTLE_DATA
             for detector, track in known.items()
         }
 

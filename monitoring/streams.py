@@ -1,16 +1,17 @@
 """What adds up over several windows of one version: predicted classes, and labels, which come when they come."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from digits.dataset import CLASSES
+from monitoring.alerts import Track
 from monitoring.concept_drift import Cusum
 from monitoring.label_shift import in_excess, label_shift
 from monitoring.performance import accuracy
-from monitoring.result import MOST_UNUSUAL, Result
+from monitoring.result import MOST_UNUSUAL, Detector, Result
 from monitoring.settings import CusumParams, MonitoringParams
 from monitoring.state import Labels, Stream
 from monitoring.windows import Piece
@@ -58,12 +59,23 @@ def with_labels(
 ) -> tuple[Stream, list[tuple[int, Result]]]:
     """Take labels, by the time when they came: the CUSUM one by one, the accuracy by so many together.
 
+    Args:
+        stream: of the labels' version. The evidence of its CUSUM stays what it is if `params` are others by now.
+        labels: with no gap in between.
+        params: section `monitoring`.
+
     Returns:
         the stream, and results with their times: whenever the CUSUM reaches its threshold, and where it stands in the
         end; each accuracy.
     """
-    cusum, block, count, errors = stream.cusum, stream.labels, stream.labelled, stream.wrong
+    if not labels:
+        return stream, []
+    block, count, errors = stream.labels, stream.labels_since_gap, stream.wrong
+    statistic = min(stream.cusum.statistic, params.cusum.threshold)
+    cusum = dataclasses.replace(stream.cusum, **dataclasses.asdict(params.cusum), statistic=statistic)
     results: list[tuple[int, Result]] = []
+    if cusum.alarmed and not stream.cusum.alarmed:  # by a lower threshold
+        results.append((labels[0].time, cusum.result(count)))
     for label in labels:
         wrong = label.truth != label.predicted
         before, cusum, count, errors = cusum, cusum.after(wrong, label.image), count + 1, errors + wrong
@@ -75,6 +87,44 @@ def with_labels(
             result = accuracy(np.array(block.truths), np.array(block.wrong), params.accuracy.at_least, block.images)
             results.append((label.time, result))
             block = Labels()
-    if labels:
-        results.append((labels[-1].time, cusum.result(count)))
-    return dataclasses.replace(stream, cusum=cusum, labels=block, labelled=count, wrong=errors), results
+    results.append((labels[-1].time, cusum.result(count)))
+    stream = dataclasses.replace(
+        stream,
+        cusum=cusum,
+        newest_label=labels[-1].time,
+        labels=block,
+        labels_since_gap=count,
+        labelled=stream.labelled + len(labels),
+        wrong=errors,
+    )
+    return stream, results
+
+
+def without_gaps(labels: Sequence[Labelled], gap: int) -> Iterator[list[Labelled]]:
+    """The stretches of labels between which none came for more than `gap` microseconds."""
+    stretch: list[Labelled] = []
+    for label in labels:
+        if stretch and label.time - stretch[-1].time > gap:
+            yield stretch
+            stretch = []
+        stretch.append(label)
+    if stretch:
+        yield stretch
+
+
+def interrupted(stream: Stream, detectors: Sequence[Detector], known_since: int) -> Stream:
+    """After a gap: what comes next is not in a row with what was before, nor tested or counted together with it.
+
+    Args:
+        stream: of one version.
+        detectors: whose results are interrupted.
+        known_since: results of before say nothing any more; microseconds since 1970, UTC.
+    """
+    tracks = {detector: stream.tracks.get(detector, Track()) for detector in detectors}
+    tracks = {detector: track.interrupted(judged=track.time >= known_since) for detector, track in tracks.items()}
+    stream = dataclasses.replace(stream, tracks=stream.tracks | tracks)
+    if Detector.LABEL_SHIFT in detectors:
+        stream = dataclasses.replace(stream, predicted=(0,) * CLASSES)
+    if Detector.ACCURACY in detectors:
+        stream = dataclasses.replace(stream, labels=Labels(), labels_since_gap=0)
+    return stream

@@ -36,7 +36,7 @@ _WAITING = 1.0  # seconds from one try to become the one who watches to the next
 
 
 class WatchedError(PipelineError):
-    """Another process watches this stage."""
+    """Another process watches this stage, or not all of it can be judged."""
 
 
 def main() -> None:
@@ -115,8 +115,8 @@ def look(monitor: Monitor, path: Path, again: bool) -> None:
     Args:
         monitor: whose log is read.
         path: of its state.
-        again: whether there will be another look: then a log that can't be read now, or a damaged reference, is told
-            and kept in the state, and what was known before stays.
+        again: whether there will be another look: then a log that can't be read now is told and kept in the state, and
+            what was known before stays. So is a damaged reference, and versions with sound ones are judged.
 
     Raises:
         PipelineError: the log can't be read, or a reference is damaged; only if not `again`.
@@ -124,20 +124,22 @@ def look(monitor: Monitor, path: Path, again: bool) -> None:
     before = monitor.state
     try:
         alerts = monitor.look(now())
-        monitor.state = dataclasses.replace(monitor.state, looked=now(), error="")
+        monitor.state = dataclasses.replace(monitor.state, looked=now(), error=monitor.trouble)
     except (SQLAlchemyError, PipelineError) as error:
         failure = error if isinstance(error, PipelineError) else LogError(f"the log can't be read: {reason(error)}")
         if not again:
             raise failure from None
         monitor.state, alerts = dataclasses.replace(before, looked=now(), error=str(failure)), []
-        if before.error != monitor.state.error:  # once, not at every look
-            print(f"error: {failure}", flush=True)
     state.write(path, monitor.state)
     for window in monitor.state.windows:
         if window not in before.windows:
             print(line(window))
     for alert in alerts:
         print(f"{'FIRING' if alert.firing else 'resolved'} {alert}{alert.why and f': {alert.why}'}")
+    if monitor.state.error and not again:
+        raise WatchedError(monitor.state.error)
+    if monitor.state.error not in ("", before.error):  # once, not at every look
+        print(f"error: {monitor.state.error}")
     # Whoever reads it through a pipe is to see it now.
     print(end="", flush=True)
 

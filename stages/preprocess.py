@@ -47,14 +47,14 @@ def main() -> None:
 
 
 def fresh(exported: production.Production, dataset: str, *others: Labelled) -> Labelled:
-    """What may be trained on of an export: images of this data set that are none of the validation or test images."""
+    """What may be trained on of an export: images of this data set, none (nearly) a validation or test image."""
     count = len(exported.train.labels)
     if count and exported.dataset != dataset:
         print(f"{PRODUCTION}: {count} images of {exported.dataset} are left out, for this is {dataset}")
         return exported.train.take(np.array([], int))
     kept = production.without(exported.train, *others)
     if left_out := count - len(kept.labels):
-        print(f"{PRODUCTION}: {left_out} of {count} images are validation or test images, and left out")
+        print(f"{PRODUCTION}: {left_out} of {count} images are validation or test images, or nearly, and left out")
     return kept
 
 

@@ -72,6 +72,7 @@ def test_each_job_has_the_rights_it_uses_and_no_other():
         ("ml-pipeline", "pipeline"): {"contents": "read", "pull-requests": "write"},  # the comment
         ("ml-pipeline", "release"): {"actions": "write", "contents": "write"},  # deploy.yml is started, tags are pushed
         ("post-report", "post"): {"actions": "read", "pull-requests": "write"},  # the artifact, the comment
+        ("retrain", "answered"): {"contents": "read", "statuses": "read"},
         ("retrain", "challenge"): {"contents": "read"},
         # The branch is pushed, the pull request opened, ml-pipeline.yml started.
         ("retrain", "propose"): {"actions": "write", "contents": "write", "pull-requests": "write"},
@@ -92,6 +93,7 @@ def test_the_token_is_handed_to_those_steps_alone_that_ask_github_something():
         ("post-report/post", "Download the report, if there is one"),
         ("post-report/post", "Find the open pull request that has this commit as its head"),
         ("post-report/post", "Comment"),
+        ("retrain/answered", "Ask"),
         ("retrain/propose", "Open the pull request"),
         ("retrain/propose", "Start its pipeline"),
         ("retrain/tell", "Set the status"),
@@ -140,11 +142,18 @@ def test_an_alert_a_month_gone_by_or_a_person_has_production_data_trained_on():
     on = WORKFLOWS["retrain"]["on"]
     assert set(on) == {"repository_dispatch", "schedule", "workflow_dispatch"}
     assert on["repository_dispatch"]["types"] == [retrain.EVENT]
-    assert set(on["workflow_dispatch"]["inputs"]) == {"branch", "reason"}
+    assert set(on["workflow_dispatch"]["inputs"]) == {"branch", "reason", "stage"}
     day, month, weekday = scheduled(on)
     assert (month, weekday) == ("*", "*")
     assert 1 <= int(day) <= 28
     assert f"context={retrain.CONTEXT} " in str(JOBS["retrain", "tell"]["steps"])
+
+
+def test_the_verdict_that_counts_is_the_challenger_s():
+    """The champion's, which is committed, would pass where DVC fails before the check begins."""
+    (check,) = [step["run"] for step in JOBS["retrain", "challenge"]["steps"] if step.get("name") == "Check"]
+    assert check.split(" #")[0] == "rm -f results/check/verdict.json"
+    assert check.splitlines()[-1] == "dvc repro check"
 
 
 def test_what_trains_on_production_data_may_not_write_and_what_may_write_runs_no_code_of_ours():
@@ -164,7 +173,7 @@ def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
     """Of the same branch, and of the same fork: otherwise one pull request would end another's run."""
     concurrency = WORKFLOWS[name]["concurrency"]
     # On main, a run that releases comes to its end, and the newest of those that wait is next; so does a deployment.
-    # A retraining that was begun comes to its end, too, for its alert does not ask again.
+    # A retraining that was begun comes to its end, too, for its alert does not ask again for hours.
     kept = {"ml-pipeline": "${{ github.ref != 'refs/heads/main' }}", "deploy": False, "retrain": False}
     ends: Any = kept.get(name, True)
     assert concurrency["cancel-in-progress"] == ends

@@ -78,13 +78,14 @@ function trouble() {
 }
 
 function looked() {
-  const { time, until, late } = figures.looked;
+  const { time, until, late, late_labels: lateLabels } = figures.looked;
   return [
     `${moment(figures.now)} UTC`,
     time
       ? `looked ${duration(figures.now - time)} ago${until ? `, judged what came until ${clock(until)}` : ""}`
       : "monitoring has not looked yet",
     late ? `${many(late, "prediction")} dated too late to be judged` : "",
+    lateLabels ? `${many(lateLabels, "label")} dated too late to be counted` : "",
     figures.read_since > figures.since
       ? `only the newest predictions are read, since ${moment(figures.read_since)}`
       : "",

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from delivery.history import EVERYTHING, UNKNOWN, History, Window
 from delivery.log import as_bytes
-from delivery.schema import PREDICTIONS, LogError, now
+from delivery.schema import LABELS, PREDICTIONS, LogError, now
 from tests.delivery.databases import scored
 
 START = 1_790_000_000_000_000
@@ -121,6 +121,34 @@ def test_a_row_that_another_program_has_changed_is_named(filled, values):
         LogError, match=rf"^prediction {ids[4]} has \d+ bytes of pixels and \d+ of probabilities, not 784"
     ):
         list(History(log.engine).predictions())
+
+
+@pytest.mark.parametrize("value", [-1, 10])
+def test_a_label_that_is_none_is_named_with_its_row(filled, value):
+    log, ids = filled
+    history = History(log.engine)
+    log.feedback(ids[4], 3, "test", None)
+    for table, key, part in ((LABELS, LABELS.c.prediction, "true label"), (PREDICTIONS, PREDICTIONS.c.id, "label")):
+        with log.engine.begin() as connection:
+            connection.execute(sa.update(table).where(key == as_bytes(ids[4])).values(label=value))
+        readers = [history.predictions, history.labelled]
+        if value != UNKNOWN or table is PREDICTIONS:  # counts have it for those without a true label
+            readers.append(lambda: history.counts(EVERYTHING, 1_000_000))
+        for read in readers:
+            with pytest.raises(LogError, match=rf"^prediction {ids[4]} has .*{part} {value}\b.*remove that row$"):
+                list(read())
+    assert len(history.counts(Window(until=at(4)), 1_000_000)) == 4
+
+
+def test_labels_are_counted_by_when_they_came(filled, monkeypatch):
+    log, ids = filled
+    for second, key in enumerate(ids[:4]):
+        monkeypatch.setattr("delivery.log.now", lambda second=second: at(100 + second))
+        log.feedback(key, 3, "test", None)
+    history = History(log.engine)
+    assert history.count_labelled() == 4
+    assert history.count_labelled(Window(since=at(101), until=at(103), stage="production")) == 2
+    assert history.count_labelled(Window(stage="staging")) == 0
 
 
 def test_the_database_counts_by_period_version_answer_and_true_label(filled):

@@ -127,6 +127,14 @@ def test_the_first_label_stays_until_somebody_corrects_it(log):
     assert rows(log).labels.tolist() == scored().labels  # what was predicted stays
 
 
+def test_a_label_that_is_corrected_keeps_the_time_when_it_came(log):
+    (one,) = log.append(scored())
+    send(log, one, 4)
+    came = rows(log).truth_times.tolist()
+    assert send(log, one, 5, correct=True) == (Feedback.CORRECTED, 5)
+    assert (rows(log).truths.tolist(), rows(log).truth_times.tolist()) == ([5], came)
+
+
 def test_a_label_for_an_unknown_prediction_is_not_kept(log, database):
     log.append(scored())
     assert send(log, UNKNOWN, 4) == (Feedback.UNKNOWN, None)

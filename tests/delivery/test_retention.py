@@ -1,5 +1,6 @@
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 import pytest
@@ -61,8 +62,64 @@ def test_what_is_too_much_goes_oldest_first(log, monkeypatch):
     removed = keeper.prune()
 
     assert ids(log) == all_ids[removed:]
-    assert 0.75 * limit < keeper.bytes_used() <= limit
-    assert keeper.bytes == keeper.bytes_used()
+    assert 0.7 * limit < keeper.bytes_used() <= limit
+
+
+def test_what_the_log_takes_is_what_its_files_take(log, database):
+    for _ in range(4):
+        log.append(scored(500))
+    keeper = Retention(log, 365, PLENTY)
+    if log.engine.dialect.name == "sqlite":
+        keeper.checkpoint()
+        files = sum(database.path.with_name(f"production.db{end}").stat().st_size for end in ("", "-wal"))
+    else:
+        tables = ("predictions", "labels")
+        files = sum(database.execute(f"SELECT pg_total_relation_size('{name}')")[0][0] for name in tables)
+    assert keeper.bytes_on_disk() == files > 1_500_000
+
+
+def test_predictions_that_come_while_others_are_removed_let_no_file_grow(file, sqlite, monkeypatch):
+    cap, wal = 2_000_000, 1_000_000
+    monkeypatch.setattr(retention, "_WAL_BYTES", wal)
+    monkeypatch.setattr(retention, "_CHECKPOINT_SECONDS", 0)
+    for _ in range(16):
+        file.append(scored(500))
+    keeper = Retention(file, 365, cap)
+    keeper.checkpoint()
+    file.append(scored())  # and with it the write-ahead log is begun anew
+    parts, sizes = [], []
+
+    def append():
+        for _ in range(3):
+            file.append(scored(100))
+
+    def pause(_seconds):
+        if parts:
+            parts[-1].result()
+        assert len(parts) < 200, "as many come as go"
+        parts.append(pool.submit(append))
+        sizes.append(sum(sqlite.path.with_name(f"production.db{end}").stat().st_size for end in ("", "-wal")))
+
+    monkeypatch.setattr(keeper._stop, "wait", pause)
+    with ThreadPoolExecutor(1) as pool:
+        keeper.prune()
+
+    assert len(parts) > 8
+    assert max(sizes) < max(sizes[:3]) + 3 * wal
+    part = 300 * 1100  # of new ones, with their index
+    assert keeper.bytes_used() <= cap + 2 * part
+    assert sqlite.path.stat().st_size <= cap + wal + 2 * part
+
+
+def test_what_is_too_much_goes_before_the_next_minute(file, monkeypatch):
+    monkeypatch.setattr(retention, "_CHECKPOINT_SECONDS", 0.01)
+    keeper = Retention(file, 365, 1_000_000)
+    keeper.start()
+    wait_for(lambda: keeper.bytes > 0)  # it has looked for the first time
+    for _ in range(4):
+        file.append(scored(500))
+    wait_for(lambda: keeper.bytes_used() <= 1_000_000, 30)
+    keeper.close()
 
 
 def test_what_is_within_the_limits_stays(log):

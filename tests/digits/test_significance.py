@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from digits.significance import mcnemar, sign_test
+from digits.significance import loss_test, mcnemar, sign_test
 
 
 def test_counts_who_lost_and_who_gained():
@@ -31,6 +31,13 @@ def test_is_the_binomial_tail(lost, gained):
 
     assert sign_test(lost, gained) == pytest.approx(min(1.0, 2 * tail / 2**tosses))
     assert sign_test(lost, gained) == sign_test(gained, lost)
+
+
+@given(st.integers(0, 120), st.integers(0, 120))
+def test_a_loss_is_the_tail_on_one_side(lost, gained):
+    tosses = lost + gained
+    tail = sum(math.comb(tosses, heads) for heads in range(gained + 1))
+    assert loss_test(lost, gained) == pytest.approx(tail / 2**tosses)
 
 
 def test_many_disagreements_agree_with_the_normal_approximation():

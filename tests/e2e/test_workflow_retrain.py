@@ -20,7 +20,7 @@ from tests.e2e.tables import rows
 pytestmark = pytest.mark.e2e
 
 RETRAINED = ("preprocess", "train", "export", "evaluate", "check")
-COMPARED = ("images", "champion", "challenger", "points", "newly right", "newly wrong", "McNemar, p")
+COMPARED = ("images", "champion", "challenger", "points", "newly right", "newly wrong", "p, one-sided")
 BRANCH = "feedback/20261124T173000Z"
 
 
@@ -110,7 +110,9 @@ def test_the_challenger_is_proposed_with_both_comparisons(monitored):
     (pull,) = monitored.server.pulls()
     assert (pull["base"], pull["title"]) == ("main", "Retrained on production data")
     body, payload = pull["body"], monitored.request["client_payload"]
-    assert body.startswith("## ✅ Retrained on production data: no worse: ")
+    assert re.match(
+        r"## ✅ Retrained on production data: [\d.]+ to [\d.]+ % \(\d+ gained, \d+ lost\) on original ", body
+    )
     assert f"- alert: `{payload['alert']}`\n" in body
     assert f"- data: `{payload['branch']}`\n" in body
     clean, held_out = rows(body, *COMPARED)
@@ -148,8 +150,19 @@ def test_the_monitor_is_told_and_the_alert_says_so(monitored):
     assert status["commit"] == monitored.server.commit(monitored.request["client_payload"]["branch"])
     monitored.env["STAND_IN_STATUSES"] = json.dumps([status])
     said = monitored.says("retrain", "--dispatch")
-    assert re.search(r"^alert \d, .+: retraining with feedback/\w+: proposed, no worse: ", said, re.MULTILINE)
+    assert re.search(r"^alert \d, .+: retraining with feedback/\w+: proposed, [\d.]+ to ", said, re.MULTILINE)
     assert len(monitored.server.sent()) == 1
+
+
+def test_a_month_gone_by_finds_whether_the_newest_branch_was_answered(monitored):
+    (status,) = monitored.server.statuses()
+    found = {}
+    for state in ("success", "error"):
+        env = {"STAND_IN_STATUSES": json.dumps([status | {"state": state}])}
+        run = monitored.server.run("retrain", "schedule", {}, job="answered", env=env)
+        assert run.passed, run.output
+        found[state] = f"commit={status['commit']}" in run.output
+    assert found == {"success": True, "error": False}
 
 
 def export(project, data: Labelled, held_out: Labelled, branch: str = BRANCH) -> None:
@@ -182,7 +195,7 @@ def test_a_challenger_that_is_worse_is_not_proposed_and_nothing_of_a_reason_is_r
     assert float(held_out[3]) > 1  # which are wrong in the same way: of those alone, it looks like a better one
     (status,) = made.server.statuses()
     assert status["state"] == "failure"
-    assert re.match(r"worse: \d\d\.\d\d to \d\d\.\d\d % on the original test images", status["description"])
+    assert re.match(r"worse: \d\d\.\d\d to \d\d\.\d\d % \(.+ lost\) on original test images", status["description"])
     assert not list(tmp_path.rglob("owned"))
 
 

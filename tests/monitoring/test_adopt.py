@@ -13,7 +13,8 @@ from monitoring import adopt
 from monitoring.adopt import AdoptionError
 from tests.delivery.tagged import Tagged
 
-BRANCH = "feedback/20261124T173000Z"
+BRANCH = "feedback/20260724T173000Z"
+FUTURE = "feedback/99981231T000000Z"  # which would be the newest for ever
 POINTER = "data/production.dvc"
 
 
@@ -101,10 +102,24 @@ def test_without_a_name_it_is_the_newest_and_without_a_branch_none(branches, mon
     monkeypatch.setattr(sys, "argv", ["adopt", "--branch="])
     adopt.main()
     assert capsys.readouterr().out == "branch=\ncommit=\n"
-    for name in ("feedback/20260101T000000Z", BRANCH, "feedback/20251231T000000Z", "feedback/zzz;id"):
+    for name in ("feedback/20260101T000000Z", BRANCH, "feedback/20251231T000000Z", "feedback/zzz", FUTURE):
         branches.export(name, train_npz=name.encode())
     adopt.main()
     assert capsys.readouterr().out.startswith(f"branch={BRANCH}\n")
+
+
+def test_the_newest_is_not_taken_if_it_was_answered_or_is_older_than_what_is_here(branches, capsys):
+    branches.export("feedback/20260101T000000Z", train_npz=b"old")
+    branches.export(train_npz=b"new")
+    assert adopt.newest("0" * 40) == BRANCH
+    assert adopt.newest(branches.git("rev-parse", f"origin/{BRANCH}")) is None
+    assert capsys.readouterr().err == f"{BRANCH}: a retraining with it was proposed or refused already\n"
+    branches.write(POINTER, b"outs: merged meanwhile\n")
+    branches.git("commit", "--quiet", "--all", "--message", "later data")
+    assert adopt.newest() is None
+    assert capsys.readouterr().err == f"{BRANCH}: older than the data of this commit\n"
+    branches.export("feedback/20260801T000000Z", train_npz=b"newer")
+    assert adopt.newest() == "feedback/20260801T000000Z"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Who wins, and what the reviewer reads of it."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -34,9 +35,12 @@ def duelled(name: str, images: int, gained: int, lost: int):
         (10_000, 0, 20, False),  # 0.2 points, the margin, however sure
         (10_000, 0, 21, True),
         (10_000, 100, 121, False),  # more than the margin, and chance
+        (10_000, 100, 126, True),
         (10_000, 100, 160, True),
-        (100, 0, 5, False),  # five points of so few images are chance
-        (100, 0, 6, True),
+        (100, 3, 5, False),  # two points of so few images are chance
+        (100, 3, 6, True),  # three are, too, but more than chance excuses
+        (190, 3, 10, True),
+        (60, 1, 7, True),
         (100, 50, 0, False),
     ],
 )
@@ -52,21 +56,28 @@ BETTER = duelled(HELD_OUT, 200, 30, 0)
 
 
 def test_worse_on_either_is_not_proposed():
-    assert verdict([FINE, BETTER], [], same=False) == (
+    assert verdict([FINE, BETTER], [], 100, same=False) == (
         True,
-        "no worse: 99.90 to 99.90 % on the original test images, 85.00 to 100.00 % on the production images held out",
+        "99.90 to 99.90 % (10 gained, 10 lost) on original test images, "
+        "85.00 to 100.00 % (30 gained, 0 lost) on production images held out",
     )
     for duels in ([FINE, WORSE], [WORSE, BETTER]):
-        assert verdict(duels, [], same=False) == (
+        assert verdict(duels, [], 100, same=False) == (
             False,
-            "worse: 100.00 to 85.00 % on the production images held out",
+            "worse: 100.00 to 85.00 % (0 gained, 30 lost) on production images held out",
         )
-    assert verdict([FINE, BETTER], ["accuracy"], same=False) == (False, "limits violated: accuracy")
-    assert verdict([FINE], [], same=True)[0] is False
+    assert verdict([FINE, BETTER], ["accuracy"], 100, same=False) == (False, "limits violated: accuracy")
+    assert verdict([FINE, BETTER], [], 100, same=True)[0] is False
+
+
+@pytest.mark.parametrize(("duels", "count"), [([FINE], 0), ([FINE, duelled(HELD_OUT, 99, 9, 0)], 99)])
+def test_too_few_production_images_to_tell_by_are_not_enough(duels, count):
+    said = f"only {count} production images are held out, at least 100 are needed to tell"
+    assert verdict(duels, [], 100, same=False) == (False, said)
 
 
 def test_a_summary_is_no_longer_than_a_status_holds():
-    assert len(verdict([WORSE._replace(name="x" * 100)] * 3, [], same=False)[1]) == 140
+    assert len(verdict([WORSE._replace(name="x" * 100)] * 3, [], 100, same=False)[1]) == 140
 
 
 def test_the_reviewer_reads_both_comparisons_and_what_asked_for_them():
@@ -76,14 +87,14 @@ def test_the_reviewer_reads_both_comparisons_and_what_asked_for_them():
         "## ❌ Not proposed: worse\n\n- alert: `3`\n- reason: ``<b>`x` @all \\x7c [a](http://b)``\n\n"
     )
     (rows,) = tables(text)
-    same, fallen = ["+0.00", "10", "10", "1"], ["-15.00", "0", "30", "1.9e-09, worse"]
+    same, fallen = ["+0.00", "10", "10", "0.59"], ["-15.00", "0", "30", "9.3e-10, worse"]
     assert rows[1:] == [
         ["10,000 original test images", "99.90 % (99.82 to 99.95)", "99.90 % (99.82 to 99.95)", *same],
         ["200 production images held out", "100.00 % (98.12 to 100.00)", "85.00 % (79.39 to 89.29)", *fallen],
     ]
     assert "nothing is known" not in text
-    alone = markdown("x", [FINE], {}, proposed=True, summary="no worse")
-    assert alone.startswith("## ✅ Retrained on production data: no worse\n\n| images ")
+    alone = markdown("x", [FINE], {}, proposed=True, summary="fine")
+    assert alone.startswith("## ✅ Retrained on production data: fine\n\n| images ")
     assert "**No production images were held out: of those, nothing is known.**" in alone
 
 
@@ -124,9 +135,9 @@ def repository(finished, tmp_path, monkeypatch):
     }
     Path("params.yaml").write_text(yaml.safe_dump(params))
     test, labels = read_arrays(Path("data/prepared/test.npz"), "images", "labels")
-    for name, count in (("train", 0), ("holdout", 50)):
+    for name, count in (("train", 0), ("holdout", 120)):
         write_arrays(Path(f"data/production/{name}.npz"), images=test[:count], labels=labels[:count])
-    known = {"dataset": "MNIST", "rows": {"taken": 50, "<b>": 1}}
+    known = {"dataset": "MNIST", "rows": {"taken": 120, "<b>": 1}}
     Path("data/production/provenance.json").write_text(json.dumps(known))
     Path("dvc.lock").write_text("a: 1\n")
     made.commit("a")
@@ -141,9 +152,9 @@ def test_without_a_version_the_champion_is_the_commit_s(repository, monkeypatch,
     Path("dvc.lock").write_text("a: 2\n")
     Path("report.md").write_text("The report.\n")
     said = run(monkeypatch, capsys, "compare", "--alert=3", "--report=report.md", "--out=challenge.md")
-    assert said.startswith("proposed=true\nsummary=no worse: ")
+    assert re.match(r"proposed=true\nsummary=[\d.]+ to [\d.]+ % \(0 gained, 0 lost\) on original test images, ", said)
     text = Path("challenge.md").read_text()
-    assert [row[0] for row in tables(text)[0]][1:] == ["300 original test images", "50 production images held out"]
+    assert [row[0] for row in tables(text)[0]][1:] == ["300 original test images", "120 production images held out"]
     assert ["rows.<b>", "1"] in tables(text)[1]
     assert text.endswith("The report.\n")
 
@@ -166,6 +177,12 @@ def test_without_version_and_model_there_is_no_champion(repository, monkeypatch,
     Path("models/model.onnx").unlink()
     with pytest.raises(ChallengeError, match=r"models/model\.onnx is not there: run `dvc pull`"):
         run(monkeypatch, capsys, "keep", "--stage=production")
+
+
+def test_a_stage_that_is_none_has_no_champion(repository, monkeypatch, capsys):
+    """It comes with the request, from anybody who may send one."""
+    with pytest.raises(ChallengeError, match=r"stage '\.\./x' is none of params\.yaml's delivery\.stages: "):
+        run(monkeypatch, capsys, "keep", "--stage=../x")
 
 
 def test_a_version_in_the_stage_is_the_champion(repository, monkeypatch, capsys):

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
-from delivery.schema import LogError
+from delivery.log import as_bytes
+from delivery.schema import PREDICTIONS, SECOND, LogError, now
 from delivery.service import create_app
 from delivery.settings import DeliveryParams, ServiceSettings
 from delivery.slot import Source
@@ -90,6 +92,20 @@ def test_a_log_that_can_t_be_read_is_said(logged, tmp_path):
         assert (answer.status_code, answer.json()["detail"]) == (
             503,
             "the prediction log can't be read: no such table: predictions",
+        )
+
+
+def test_a_row_that_another_program_has_changed_is_said(logged, tmp_path):
+    logged.now = now() - 60 * SECOND
+    ids = logged.predict(3)
+    with logged.log.engine.begin() as connection:
+        connection.execute(sa.update(PREDICTIONS).where(PREDICTIONS.c.id == as_bytes(ids[1])).values(label=11))
+    with served(logged, tmp_path) as (host, port), httpx.Client(base_url=f"http://{host}:{port}") as client:
+        answer = client.get("/dashboard.json")
+        assert (answer.status_code, answer.json()["detail"]) == (
+            503,
+            f"prediction {ids[1]} has label 11 and true label None, not of 0 to 9: another program has changed "
+            "the log; remove that row",
         )
 
 

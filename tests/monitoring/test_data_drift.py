@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from digits.image_statistics import NAMES
-from monitoring.data_drift import SOFTMAX, STATISTICS, TAIL, data_drift
+from monitoring.data_drift import SOFTMAX, STATISTICS, TAIL, RankError, data_drift
 from monitoring.result import Detector
 from monitoring.shifts import moved
 from tests.monitoring.traffic import RANK, REFERENCE, answers, clean
@@ -80,3 +80,9 @@ def test_brief_keeps_the_numbers_and_the_first_features():
     assert (brief.p_value, brief.features, brief.images) == (result.p_value, result.features[:3], result.images)
     assert [part.p_value for part in brief.parts] == [part.p_value for part in result.parts]
     assert not any(part.images or part.positions for part in brief.parts)
+
+
+def test_a_rank_that_the_reference_does_not_have_is_refused():
+    assert data_drift(REFERENCE, *clean(50, seed=0), len(REFERENCE)).n == 50
+    with pytest.raises(RankError, match=r"monitoring\.tail_rank: 2001 is more than the 2,000 images"):
+        data_drift(REFERENCE, *clean(50, seed=0), len(REFERENCE) + 1)

@@ -20,12 +20,32 @@ def test_what_is_written_is_read(tmp_path):
     dispatches.write(path, known)
     assert dispatches.read(path) == known
     assert (known.answered, known.last) == ({KEY}, 5)
-    assert known.waiting is not None
-    assert known.waiting.branch == "feedback/2"
+    waiting = known.waiting(())
+    assert waiting is not None
+    assert waiting.branch == "feedback/2"
 
 
 def test_what_could_not_be_started_answers_no_alert():
     assert Dispatches().with_(dataclasses.replace(ONE, sent=False)).answered == set()
+
+
+@pytest.mark.parametrize("outcome", ["error", "lost"])
+def test_what_failed_answers_no_alert_and_what_was_lost_is_tried_again_with_its_branch(outcome):
+    known = Dispatches().with_(dataclasses.replace(ONE, outcome=outcome))
+    assert (known.answered, known.last, known.last_counting) == (set(), 5, None)
+    assert bool(known.waiting({KEY})) == (outcome == "lost")  # the other one's commit says already that it failed
+    for other in ((), {KEY, KEY._replace(number=4)}):
+        assert known.waiting(other) is None
+    for known_by_now in ("", "pending", "success", "failure"):
+        assert Dispatches().with_(dataclasses.replace(ONE, outcome=known_by_now)).answered == {KEY}
+
+
+def test_what_nothing_is_heard_of_is_lost():
+    hour = 3_600_000_000
+    assert ONE.at(5 + 2 * hour - 1, 2) == ONE
+    assert str(ONE.at(5 + 2 * hour, 2)) == "retraining with feedback/1: failed, no word of it for 2 hours"
+    for other in (dataclasses.replace(ONE, sent=False), dataclasses.replace(ONE, outcome="success")):
+        assert other.at(5 + 9 * hour, 2) == other
 
 
 def test_another_of_the_same_branch_takes_its_place_and_only_the_newest_are_kept():

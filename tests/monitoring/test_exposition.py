@@ -58,6 +58,7 @@ def test_before_the_first_look_nothing_is_said_of_any_version(exposed):
         "mnist_monitor_failing": {(): 0},
         "mnist_monitor_alerts_total": {(): 0},
         "mnist_monitor_late_predictions_total": {(): 0},
+        "mnist_monitor_late_labels_total": {(): 0},
         "mnist_monitor_p_value_threshold": {("warn",): 0.01, ("alert",): 0.0005},
         "mnist_monitor_accuracy_threshold_ratio": {(): 0.97},
         "mnist_monitor_cusum_threshold": {(): 8},
@@ -157,13 +158,16 @@ def test_of_a_damaged_state_nothing_is_known_but_that(logged, tmp_path):
     }
 
 
-def test_late_predictions_are_counted(logged, exposed):
-    logged.predict(50)
+def test_late_predictions_and_labels_are_counted(logged, exposed):
+    ids = logged.predict(50)
     logged.look()
     logged.now -= 30 * SECOND
     logged.predict(3)
+    logged.label(ids[:4])
     logged.look(40)
-    assert samples(exposed())["mnist_monitor_late_predictions_total"] == {(): 3}
+    found = samples(exposed())
+    assert found["mnist_monitor_late_predictions_total"] == {(): 3}
+    assert found["mnist_monitor_late_labels_total"] == {(): 4}
 
 
 def test_a_hostile_version_stays_a_value(logged, exposed):

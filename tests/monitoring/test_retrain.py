@@ -1,5 +1,6 @@
 """The command, on a log of its own and with a `gh` that writes down what it is asked."""
 
+import dataclasses
 import json
 import shutil
 import stat
@@ -130,6 +131,60 @@ def test_what_came_of_it_is_asked_and_said_with_the_alert(logged, run, monkeypat
     assert "not proposed, worse" in run("--dispatch")
 
 
+def test_a_run_that_dies_without_a_word_uses_no_alert_up(logged, run, exports, tmp_path):
+    fallen(logged)
+    run("--dispatch")
+    logged.now += 5 * HOUR
+    assert ": retraining with feedback/1: started" in run("--dispatch")
+    logged.now += 2 * HOUR
+    said = run("--dispatch")
+    assert ": retraining with feedback/1: failed, no word of it for 6 hours\n" in said
+    assert "no retraining: a retraining was started less than 24 hours ago" in said
+    logged.now += 18 * HOUR
+    assert run("--dispatch").endswith("retraining with feedback/1: started\n")
+    assert run("--dispatch").endswith("no retraining: no alert asks for one\n")
+    assert (exports, len(sent(tmp_path))) == (["feedback/1"], 2)
+
+
+def test_a_training_that_crashes_uses_no_alert_up(logged, run, exports, monkeypatch):
+    fallen(logged)
+    run("--dispatch")
+    crashed = [{"context": "retraining", "state": "error", "description": "it could not be trained or compared"}]
+    monkeypatch.setenv("GH_ANSWER", json.dumps(crashed))
+    assert "feedback/1: failed, it could not be trained" in run("--dispatch")
+    logged.now += 25 * HOUR
+    run("--dispatch")
+    assert exports == ["feedback/1", "feedback/2"]  # of the first one's commit it is known that it failed
+
+
+def test_without_an_alert_one_is_due_in_time_if_labels_came(logged, run, exports, tmp_path):
+    day = 24 * HOUR
+    logged.now += 40 * day
+    assert "no retraining" in run("--dispatch")  # without labels
+    logged.label(logged.predict(100))
+    assert "no retraining" in run("--dispatch")
+    logged.now += 30 * day
+    assert run("--dispatch").endswith("retraining with feedback/1: started\n")
+    assert sent(tmp_path)[0]["client_payload"] == {
+        "branch": "feedback/1",
+        "reason": "labels wait, and for 30 days nothing was trained on them",
+        "alert": "",
+        "stage": "staging",
+    }
+    path = tmp_path / "logs/staging-retraining.json"
+    dispatches.write(
+        path,
+        dispatches.Dispatches(
+            dispatches=tuple(dataclasses.replace(one, outcome="success") for one in dispatches.read(path).dispatches)
+        ),
+    )
+    logged.now += 31 * day
+    assert "no retraining" in run("--dispatch")  # no label came since
+    logged.label(logged.predict(100))
+    assert "retraining is due" in run()
+    assert exports == ["feedback/1"]
+
+
 def test_what_could_not_be_started_is_tried_again_with_the_same_branch(logged, run, exports, monkeypatch, tmp_path):
     fallen(logged)
     monkeypatch.setenv("GH_FAILS", "HTTP 401: Bad credentials")
@@ -146,7 +201,8 @@ def test_what_could_not_be_started_is_tried_again_with_the_same_branch(logged, r
 
 def test_one_can_be_forced_with_a_reason_whatever_the_alerts_say(run, tmp_path, capsys):
     assert run("--force", "the forms\nare new", "--dispatch").endswith("retraining with feedback/1: started\n")
-    assert sent(tmp_path)[0]["client_payload"] == {"branch": "feedback/1", "reason": "the forms are new", "alert": ""}
+    payload = {"branch": "feedback/1", "reason": "the forms are new", "alert": "", "stage": "staging"}
+    assert sent(tmp_path)[0]["client_payload"] == payload
     for words in (["--force", " \n"], ["--force", "why", "--every", "9"]):
         with pytest.raises(SystemExit):
             run(*words)

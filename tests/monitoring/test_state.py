@@ -39,3 +39,20 @@ def test_what_is_no_state_is_refused_with_what_to_do(tmp_path, content, where):
     path.write_text(content)
     with pytest.raises(StateError, match=f"not monitoring's state .*{where}.*remove it, to begin anew"):
         state.read(path)
+
+
+def test_a_file_of_before_there_were_more_fields_is_gone_on_from(logged, tmp_path):
+    logged.label(logged.predict(100), seconds=10)
+    logged.look()
+    path = tmp_path / "state.json"
+    state.write(path, logged.state)
+    older = json.loads(path.read_text())
+    del older["labels_before"], older["late_labels"]
+    for name in ("newest_label", "labels_since_gap", "trouble"):
+        del older["streams"]["v1"][name]
+    path.write_text(json.dumps(older))
+    logged.state = state.read(path)
+    logged.label(logged.predict(60), seconds=10)
+    logged.look()
+    assert (logged.state.late_labels, logged.state.streams["v1"].labelled) == (0, 160)
+    assert logged.levels()["concept drift"] == "ok"

@@ -1,10 +1,12 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from digits.params import load
 from monitoring.settings import MonitoringParams
-from monitoring.streams import Labelled, begin, with_classes, with_labels
+from monitoring.streams import Labelled, begin, with_classes, with_labels, without_gaps
 from monitoring.windows import End, Piece
 
 PARAMS = load(MonitoringParams, "monitoring", Path(__file__).parents[2] / "params.yaml")
@@ -54,3 +56,24 @@ def test_accuracy_is_tested_for_each_so_many_labels():
 
 def test_no_labels_are_no_result():
     assert with_labels(begin(PARAMS.cusum), [], PARAMS)[1] == []
+
+
+def test_other_thresholds_hold_from_the_next_label_and_the_evidence_stays():
+    stream, _ = with_labels(begin(PARAMS.cusum), labels("x" * 5), PARAMS)
+    evidence = stream.cusum.statistic
+    lower = dataclasses.replace(PARAMS, cusum=dataclasses.replace(PARAMS.cusum, threshold=5))
+    found, results = with_labels(stream, labels("."), lower)
+    assert [result.statistic >= 5 for _, result in results] == [True, False]  # told, although it is below by now
+    assert (found.cusum.threshold, found.cusum.images) == (5, stream.cusum.images)
+    others = dataclasses.replace(PARAMS, cusum=dataclasses.replace(PARAMS.cusum, usual=0.04, harmful=0.2, threshold=12))
+    found, _ = with_labels(stream, labels("x"), others)
+    assert found.cusum.statistic == pytest.approx(evidence + np.log(5))
+    found, _ = with_labels(stream, labels("x" * 20), others)
+    assert found.cusum.statistic == 12
+
+
+def test_labels_are_parted_where_none_came_for_long():
+    times = [0, 5, 10, 21, 30, 41]
+    every = [Labelled(time, f"{time}", 3, 3) for time in times]
+    assert [[one.time for one in part] for part in without_gaps(every, 10)] == [[0, 5, 10], [21, 30], [41]]
+    assert list(without_gaps([], 10)) == []

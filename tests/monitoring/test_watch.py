@@ -107,3 +107,33 @@ def test_a_log_that_can_not_be_read_for_a_while_is_told_once_and_costs_nothing(l
     monkeypatch.setattr(History, "predictions", unreadable)
     with pytest.raises(LogError, match="disk I/O error"):
         told()
+
+
+def test_a_damaged_reference_is_told_once_and_the_others_are_judged(logged, told, tmp_path, monkeypatch):
+    versions = tmp_path / "deployments/staging/versions"
+    shutil.copytree(versions / "v1", versions / "v2")
+    (versions / "v1/reference.npz").write_bytes(b"nothing of the kind")
+    monkeypatch.setattr(sys, "argv", ["watch", "--stage", "staging", "--every", "7"])
+    kept = []
+
+    def sleep(_seconds: float) -> None:
+        kept.append(json.loads(Path("logs/staging-monitoring.json").read_text()))
+        if len(kept) == 3:
+            raise KeyboardInterrupt
+        logged.now += 10_000_000
+        monkeypatch.setattr(watch, "now", lambda: logged.now)
+
+    monkeypatch.setattr(watch.time, "sleep", sleep)
+    logged.predict(100, "v1")
+    logged.predict(100, "v2")
+    lines = told()
+    (said,) = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    assert "versions/v1/reference.npz: not an archive" in said
+    assert [state["error"] for state in kept] == [said] * 3
+    assert any("v2, 100 predictions: data drift ok" in line for line in lines)
+    # Once alone, it is told by the exit code, after what was found.
+    monkeypatch.setattr(sys, "argv", ["watch", "--stage", "staging"])
+    logged.predict(100, "v2")
+    with pytest.raises(watch.WatchedError, match=r"not an archive"):
+        told()
+    assert len(json.loads(Path("logs/staging-monitoring.json").read_text())["windows"]) == 3
