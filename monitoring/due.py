@@ -17,7 +17,6 @@ import numpy as np
 
 from delivery.schema import SECOND
 from monitoring.alerts import Alert
-from monitoring.performance import chance
 from monitoring.result import Detector
 from monitoring.settings import MonitoringParams
 
@@ -115,6 +114,8 @@ def harmful(wrong: np.ndarray, params: MonitoringParams) -> tuple[bool, str]:
     first `labels`, twice as many, four times as many and so on, at half of `harm`, a quarter, an eighth: all of it
     together is less than `harm`, however often somebody looks.
     """
+    from monitoring.performance import chance  # noqa: PLC0415, the dashboard asks for keys alone, and has no SciPy
+
     size, level = params.retraining.labels, params.retraining.harm
     if len(wrong) < size:
         return False, f"input drift alone; {len(wrong)} labels since then, at least {size} are needed to show harm"
