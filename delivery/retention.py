@@ -85,8 +85,10 @@ class Retention:
         while part := self._remove_part(self._part, oldest):
             removed += part
         removed += self._remove_surplus()
-        while self._sqlite and self._shrink():
-            removed += self._remove_surplus()  # it may take minutes
+        for _ in range(self._steps() if self._sqlite else 0):
+            if not self._shrink():
+                break
+            removed += self._remove_surplus()  # all of them may take minutes
         return removed
 
     def _remove_surplus(self) -> int:
@@ -113,6 +115,14 @@ class Retention:
             removed = connection.execute(sa.delete(PREDICTIONS).where(PREDICTIONS.c.id <= last[-1])).rowcount
         self._rest()
         return removed
+
+    def _steps(self) -> int:
+        """How often to `_shrink`: counted before, since new predictions can keep the file too large for ever."""
+        with self._log.engine.connect() as connection:
+            pages, size = (
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size")
+            )
+        return max(0, math.ceil(int(pages * size - self._max_bytes) / (int(size) * _PAGES)))
 
     def _shrink(self) -> bool:
         """Give a few free pages back to the disk, where a lowered limit has left more of them than new ones take.
