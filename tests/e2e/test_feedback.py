@@ -10,16 +10,16 @@ import pytest
 from delivery.log import PredictionLog, Scored
 from digits.storage import read_arrays
 from monitoring.shifts import rotated
-from tests.e2e.project import ROOT, STAGES
+from tests.e2e.project import STAGES
 
 pytestmark = pytest.mark.e2e
 
 EXPORT = ("python", "-m", "monitoring.feedback", "--stage", "production")
 
 
-def fill(project, count=200):
+def fill(project, pulled, count=200):
     """What a service was asked: training images, turned; and what two people said of them, one from here, one not."""
-    images, labels = read_arrays(ROOT / "data/prepared/train.npz", "images", "labels")
+    images, labels = read_arrays(pulled / "data/prepared/train.npz", "images", "labels")
     images, labels = rotated(images[:count], 30), labels[:count].tolist()
     (project / "logs").mkdir(exist_ok=True)
     log = PredictionLog(f"sqlite:///{project / 'logs/production.db'}", "production")
@@ -30,12 +30,12 @@ def fill(project, count=200):
 
 
 @pytest.fixture
-def shared(checkout, tmp_path):
+def shared(checkout, pulled, tmp_path):
     """A clone of a repository that others push to as well, with labels in its log. Nothing is pulled."""
     checkout.run("git", "clone", "--quiet", "--bare", str(checkout.path), str(tmp_path / "origin.git"))
     checkout.run("git", "clone", "--quiet", str(tmp_path / "origin.git"), str(tmp_path / "project"))
     project = type(checkout)(tmp_path / "project", checkout.env)
-    fill(project)
+    fill(project, pulled)
     return project
 
 
@@ -44,9 +44,9 @@ def state(project):
     return [project.git(*command) for command in (("status", "--porcelain"), ("branch",), ("worktree", "list"))]
 
 
-def test_labels_join_the_training_images_and_leave_them_again(project):
+def test_labels_join_the_training_images_and_leave_them_again(project, pulled):
     committed, finished = (project / "dvc.lock").read_text(), project.outputs()
-    fill(project)
+    fill(project, pulled)
     output = project.run(*EXPORT)
 
     assert "200 labels\n" in output
@@ -95,8 +95,8 @@ def test_what_is_missing_or_damaged_is_named_and_brought_back(pulled, tmp_path):
     assert project.repro() == ()
 
 
-def test_an_experiment_of_the_queue_has_the_production_data(project):
-    fill(project)
+def test_an_experiment_of_the_queue_has_the_production_data(project, pulled):
+    fill(project, pulled)
     project.run(*EXPORT)
     project.dvc("exp", "run", "--queue", "--name", "less", "-S", "preprocess.production_repeat=2", "preprocess")
     project.dvc("exp", "run", "--run-all", "--jobs", "1")
