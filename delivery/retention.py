@@ -58,11 +58,8 @@ class Retention:
         """What predictions and labels take, as far as removing some lowers it; about, where the database can't tell."""
         with self._log.engine.connect() as connection:
             if self._sqlite:
-                pages, free, size = (
-                    connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-                    for name in ("page_count", "freelist_count", "page_size")
-                )
-                return int((pages - free) * size)
+                pages, free, size = _pages(connection)
+                return (pages - free) * size
             # What PostgreSQL takes on the disk stays when rows go, and to count them takes long: only if need be.
             taken = _taken(connection)
             if taken <= self._max_bytes:
@@ -119,10 +116,8 @@ class Retention:
     def _steps(self) -> int:
         """How often to `_shrink`: counted before, since new predictions can keep the file too large for ever."""
         with self._log.engine.connect() as connection:
-            pages, size = (
-                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size")
-            )
-        return max(0, math.ceil(int(pages * size - self._max_bytes) / (int(size) * _PAGES)))
+            pages, _, size = _pages(connection)
+        return max(0, math.ceil((pages * size - self._max_bytes) / (size * _PAGES)))
 
     def _shrink(self) -> bool:
         """Give a few free pages back to the disk, where a lowered limit has left more of them than new ones take.
@@ -133,10 +128,7 @@ class Retention:
         if self._stop.is_set():
             return False
         with self._log.writing, self._log.engine.connect() as connection:
-            pages, size = (
-                connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("page_count", "page_size")
-            )
-            free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+            pages, free, size = _pages(connection)
             if not free or pages * size <= self._max_bytes:
                 return False
             # It works a page at each step, as if it gave rows; SQLAlchemy would take but the first one.
@@ -183,6 +175,13 @@ class Retention:
                     self._failure = reason(error)
                     print(f"error: the prediction log can't be shortened: {self._failure}", file=sys.stderr, flush=True)
             self._stop.wait(_CHECKPOINT_SECONDS)
+
+
+def _pages(connection: Connection) -> tuple[int, int, int]:
+    """SQLite's file: its pages, how many of them are free, and bytes of each."""
+    names = ("page_count", "freelist_count", "page_size")
+    pages, free, size = (int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()) for name in names)
+    return pages, free, size
 
 
 def _taken(connection: Connection) -> int:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import fcntl
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Literal
@@ -12,6 +11,7 @@ import pydantic
 from delivery.schema import SECOND
 from digits.errors import PipelineError
 from digits.storage import write_text
+from monitoring import kept
 from monitoring.alerts import Alert
 from monitoring.due import Key
 
@@ -131,17 +131,14 @@ def read(path: Path) -> Dispatches:
     Raises:
         DispatchesError: there is something else.
     """
-    try:
-        return _FILE.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return Dispatches()
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DispatchesError(
-            f"{path}: not the list of retrainings ({where}: {first['msg']}); remove it: alerts that still fire then "
-            f"start one more"
-        ) from None
+    return kept.read(
+        path,
+        _FILE,
+        Dispatches(),
+        lambda found: DispatchesError(
+            f"{path}: not the list of retrainings ({found}); remove it: alerts that still fire then start one more"
+        ),
+    )
 
 
 @contextlib.contextmanager
@@ -154,10 +151,6 @@ def alone(path: Path) -> Iterator[None]:
     lock = path.with_suffix(".lock")
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DispatchesError(
-                f"{lock}: another process decides about retraining at this moment; leave it to that"
-            ) from None
+        if not kept.try_lock(stream):
+            raise DispatchesError(f"{lock}: another process decides about retraining at this moment; leave it to that")
         yield

@@ -9,6 +9,7 @@ import pydantic
 from digits.dataset import CLASSES
 from digits.errors import PipelineError
 from digits.storage import write_text
+from monitoring import kept
 from monitoring.alerts import Alerts, Level, Track
 from monitoring.concept_drift import Cusum
 from monitoring.result import Detector, Result
@@ -130,14 +131,12 @@ def read(path: Path) -> State:
     Raises:
         StateError: there is something else.
     """
-    try:
-        return _STATE.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return State()
-    except pydantic.ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise StateError(
-            f"{path}: not monitoring's state ({where}: {first['msg']}); remove it, to begin anew at the "
-            f"start of the log; what is wrong then is told again"
-        ) from None
+    return kept.read(
+        path,
+        _STATE,
+        State(),
+        lambda found: StateError(
+            f"{path}: not monitoring's state ({found}); remove it, to begin anew at the start of the log; what is "
+            f"wrong then is told again"
+        ),
+    )

@@ -10,14 +10,12 @@ has them, by the same environment variables.
 import argparse
 import contextlib
 import dataclasses
-import fcntl
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,7 +24,7 @@ from delivery.schema import LogError, connect, now, reason
 from delivery.settings import DeliveryParams, ServiceSettings
 from digits.errors import PipelineError, run
 from digits.params import load
-from monitoring import state
+from monitoring import kept, state
 from monitoring.monitor import Monitor
 from monitoring.references import References
 from monitoring.settings import MonitoringParams
@@ -75,7 +73,7 @@ def only_one(path: Path, service: int | None = None) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_suffix(".lock").open("w") as stream:
-        while not _locked(stream):
+        while not kept.try_lock(stream):
             if service is None:
                 raise WatchedError(
                     f"{path}: another process watches this stage already, a service perhaps; end that one first"
@@ -84,14 +82,6 @@ def only_one(path: Path, service: int | None = None) -> Iterator[None]:
             if os.getppid() != service:
                 sys.exit()
         yield
-
-
-def _locked(stream: IO[str]) -> bool:
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

@@ -20,21 +20,26 @@ export function shares({ version, width }) {
     : `${version.name} predicted nothing in this time.`;
   const ours = DIGITS.map((digit) => (total ? version.predicted[digit] / total : 0));
   const usual = size ? DIGITS.map((digit) => version.reference[digit] / size) : null;
-  const table = () => ({
-    head: ["class", "predictions", "share", "reference"],
-    rows: DIGITS.map((digit) => [
-      digit,
-      count(version.predicted[digit]),
-      percent(total ? ours[digit] : null),
-      usual ? percent(usual[digit]) : "–",
-    ]),
-  });
+  const table = shares("class", DIGITS, version.predicted, total ? ours : null, usual);
   return card(
     "Predicted classes, in all",
     note,
     bars("Share of each predicted class", width, DIGITS, ours, usual),
     folded("shares", table),
   );
+}
+
+/** The same figures as a table: how many, which share, and which share of the reference. */
+function shares(what, names, counts, ours, usual) {
+  return () => ({
+    head: [what, "predictions", "share", "reference"],
+    rows: names.map((name, place) => [
+      name,
+      count(counts[place] ?? 0),
+      percent(ours ? ours[place] : null),
+      usual ? percent(usual[place]) : "–",
+    ]),
+  });
 }
 
 /** How sure the model said it was, beside the reference. */
@@ -49,15 +54,7 @@ export function confidence({ version, width, edges }) {
   );
   const ours = names.map((_, part) => (total ? version.sure[part] / total : 0));
   const usual = size ? version.reference_sure.map((number) => number / size) : null;
-  const table = () => ({
-    head: ["confidence", "predictions", "share", "reference"],
-    rows: names.map((name, part) => [
-      name,
-      count(version.sure[part] ?? 0),
-      percent(total ? ours[part] : null),
-      usual ? percent(usual[part]) : "–",
-    ]),
-  });
+  const table = shares("confidence", names, version.sure, total ? ours : null, usual);
   return card(
     "Confidence",
     note,
