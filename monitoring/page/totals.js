@@ -20,7 +20,7 @@ export function shares({ version, width }) {
     : `${version.name} predicted nothing in this time.`;
   const ours = DIGITS.map((digit) => (total ? version.predicted[digit] / total : 0));
   const usual = size ? DIGITS.map((digit) => version.reference[digit] / size) : null;
-  const table = shares("class", DIGITS, version.predicted, total ? ours : null, usual);
+  const table = sharesTable("class", DIGITS, version.predicted, total ? ours : null, usual);
   return card(
     "Predicted classes, in all",
     note,
@@ -30,7 +30,7 @@ export function shares({ version, width }) {
 }
 
 /** The same figures as a table: how many, which share, and which share of the reference. */
-function shares(what, names, counts, ours, usual) {
+function sharesTable(what, names, counts, ours, usual) {
   return () => ({
     head: [what, "predictions", "share", "reference"],
     rows: names.map((name, place) => [
@@ -54,7 +54,7 @@ export function confidence({ version, width, edges }) {
   );
   const ours = names.map((_, part) => (total ? version.sure[part] / total : 0));
   const usual = size ? version.reference_sure.map((number) => number / size) : null;
-  const table = shares("confidence", names, version.sure, total ? ours : null, usual);
+  const table = sharesTable("confidence", names, version.sure, total ? ours : null, usual);
   return card(
     "Confidence",
     note,
