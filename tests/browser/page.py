@@ -1,20 +1,23 @@
 """Markdown as GitHub shows it, in a headless Chromium: GitHub's style sheet, fonts like its own, Mermaid's diagrams."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 
 from tests.browser.install import CHROMIUM, FONTS, LIBRARIES, PACKAGES
 
 if TYPE_CHECKING:  # of the extra `browser`, which not everybody who collects the tests has
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 WIDTH = 830  # pixels that a comment has on a desktop
+DESKTOP = {"viewport": {"width": 1280, "height": 800}}
+VIOLATIONS = "document.addEventListener('securitypolicyviolation', event => console.error('policy', event.blockedURI))"
 ARGUMENTS = [
     "--allow-file-access-from-files",  # the fonts
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # no page reaches anything but this machine
@@ -56,6 +59,38 @@ def chromium() -> Iterator["Browser"]:
         browser = playwright.chromium.launch(executable_path=program, env=environment, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def opening(browser: "Browser") -> Iterator[Callable[..., "Page"]]:
+    """Open addresses. What goes wrong in a page, or leads elsewhere, fails at the end unless it is `expected`."""
+    contexts: list[BrowserContext] = []
+    wrong: list[str] = []
+
+    def open_page(url: str, expected: str = "", **options: Any) -> "Page":
+        context = browser.new_context(**({"reduced_motion": "reduce"} | DESKTOP | options))
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(60_000)  # only a broken page takes so long
+        page.add_init_script(VIOLATIONS)
+
+        def tell(text: str) -> None:
+            if not expected or expected not in text:
+                wrong.append(text)
+
+        parts = urlsplit(url)
+        here = url if parts.scheme == "file" else f"{parts.scheme}://{parts.netloc}"
+        page.on("console", lambda message: tell(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: tell(str(error)))
+        page.on("dialog", lambda dialog: tell(dialog.message))
+        page.on("request", lambda asked: None if asked.url.startswith((here, "data:")) else tell(asked.url))
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert wrong == []
 
 
 def show(page: "Page", markdown: str, file: Path) -> None:

@@ -14,8 +14,8 @@ from monitoring import report, state
 from monitoring.gathering import Sources, gather
 from monitoring.shifts import rotated
 from tests.browser.monitored import MINUTE, STAGE, Story, watched
-from tests.browser.page import chromium
-from tests.e2e.drawing_page.shown import DESKTOP, faults
+from tests.browser.page import DESKTOP, chromium, opening
+from tests.e2e.drawing_page.shown import faults
 from tests.e2e.project import ROOT, Project
 
 pytestmark = pytest.mark.e2e
@@ -29,7 +29,6 @@ CARDS = [
     *("Latency, milliseconds", "Predicted classes", "Recall by class", "Precision by class"),
     *("Predicted classes, in all", "Confidence", "Precision and recall, in all", "Most unusual images"),
 ]
-VIOLATIONS = "document.addEventListener('securitypolicyviolation', event => console.error('policy', event.blockedURI))"
 WIDER = "document.documentElement.scrollWidth - innerWidth"
 
 
@@ -61,32 +60,8 @@ def service(story):
 
 @pytest.fixture
 def opened(browser):
-    """Open an address. What goes wrong in the page, or leads elsewhere, fails the test unless it is `expected`."""
-    contexts, wrong = [], []
-
-    def open_page(url, expected="", **options):
-        context = browser.new_context(**({"reduced_motion": "reduce"} | DESKTOP | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)  # only a broken page takes so long
-        page.add_init_script(VIOLATIONS)
-
-        def tell(text):
-            if not expected or expected not in text:
-                wrong.append(text)
-
-        here = url if url.startswith("file:") else url.rpartition("/")[0]
-        page.on("console", lambda message: tell(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: tell(str(error)))
-        page.on("dialog", lambda dialog: tell(dialog.message))
-        page.on("request", lambda asked: None if asked.url.startswith((here, "data:")) else tell(asked.url))
-        page.goto(url)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
+    with opening(browser) as open_page:
+        yield open_page
 
 
 def percent(share):

@@ -3,10 +3,8 @@
 import pytest
 
 from tests.browser.drawing import serving
-from tests.browser.page import chromium
-from tests.e2e.drawing_page.shown import DESKTOP, VERSION
-
-VIOLATIONS = "document.addEventListener('securitypolicyviolation', event => console.error('policy', event.blockedURI))"
+from tests.browser.page import chromium, opening
+from tests.e2e.drawing_page.shown import VERSION
 
 
 @pytest.fixture(scope="module")  # while it is open, nothing else in this process can run a loop of asyncio
@@ -32,27 +30,6 @@ def service(models, tmp_path_factory):
 
 @pytest.fixture
 def opened(browser):
-    """Open the page of a service. What goes wrong in it, or leads elsewhere, fails the test unless it is `expected`."""
-    contexts, wrong = [], []
-
-    def open_page(service, expected="", **options):
-        context = browser.new_context(**({"reduced_motion": "reduce"} | DESKTOP | options))
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)  # only a broken page takes so long
-        page.add_init_script(VIOLATIONS)
-
-        def report(text):
-            if not expected or expected not in text:
-                wrong.append(text)
-
-        page.on("console", lambda message: report(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: report(str(error)))
-        page.on("request", lambda asked: None if asked.url.startswith((service.url, "data:")) else report(asked.url))
-        page.goto(service.url)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert wrong == []
+    """Open the page of a service: see `opening`."""
+    with opening(browser) as open_page:
+        yield lambda service, expected="", **options: open_page(service.url, expected, **options)

@@ -9,7 +9,6 @@ from PIL import Image
 
 from tests.browser.install import PACKAGES
 
-DESKTOP = {"viewport": {"width": 1280, "height": 800}}
 PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 3, "is_mobile": True, "has_touch": True}
 VERSION = "v1.2.3"
 # Height of each digit's bar, as it is painted.

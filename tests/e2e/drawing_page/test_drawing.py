@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.browser.drawing import by_finger, by_mouse, by_pen
-from tests.e2e.drawing_page.shown import DESKTOP, HEIGHTS, PHONE, VERSION, count, last, painted, read
+from tests.browser.page import DESKTOP
+from tests.e2e.drawing_page.shown import HEIGHTS, PHONE, VERSION, count, last, painted, read
 
 pytestmark = pytest.mark.e2e
 

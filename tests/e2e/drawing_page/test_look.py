@@ -6,7 +6,8 @@ import urllib.request
 import pytest
 
 from tests.browser.drawing import by_mouse
-from tests.e2e.drawing_page.shown import DESKTOP, PHONE, faults, read
+from tests.browser.page import DESKTOP
+from tests.e2e.drawing_page.shown import PHONE, faults, read
 
 pytestmark = pytest.mark.e2e
 BOXES = """() => Array.from(document.querySelectorAll("main *:not(option, .unseen, #invitation, #notice)"), element => {
