@@ -1,24 +1,13 @@
-"""Reading windows from a prediction log, and what gaps, versions, labels and clocks do to it."""
+"""Reading windows from a prediction log, and what versions, labels and references do to it."""
 
 import dataclasses
 
-import numpy as np
-
 from digits.drift_reference import DriftReferenceError
 from monitoring import state
-from monitoring.shifts import moved
 from tests.monitoring.logged import HOUR
-from tests.monitoring.traffic import answers
+from tests.monitoring.traffic import all_sevens, shifted
 
 TOO_LITTLE = "too little data"
-
-
-def shifted(images, probabilities):
-    return moved(images, 3), probabilities
-
-
-def all_sevens(images, _probabilities):
-    return images, answers(np.full(len(images), 7), seed=0)
 
 
 def test_full_windows_are_judged_and_the_rest_waits(logged):
@@ -76,39 +65,6 @@ def test_drift_is_told_once_with_its_images_and_resolved_after_calm_windows(logg
     logged.predict(100, change=shifted)
     assert logged.look() == ["data drift of v1 fires"]
     assert [alert.number for alert in logged.state.alerts.alerts] == [1, 2]
-
-
-def test_a_gap_ends_a_window_and_with_too_little_in_it_nothing_is_said(logged):
-    logged.predict(120)
-    logged.look()
-    assert logged.levels()["data drift"] == "ok"
-    logged.now += 2 * HOUR
-    assert logged.levels()["data drift"] == TOO_LITTLE  # for nothing is known of the last hour
-    logged.predict(100)
-    logged.look()
-    assert logged.windows == [("v1", 100, "full"), ("v1", 20, "gap in traffic"), ("v1", 100, "full")]
-    assert logged.state.windows[1].results == ()
-    assert logged.state.windows[1].levels["data drift"] == TOO_LITTLE
-    assert "fewer than monitoring.smallest_window" in logged.state.windows[1].note
-
-
-def test_a_window_that_a_gap_cuts_short_is_judged_if_enough_is_in_it(logged):
-    logged.predict(60, change=shifted)
-    assert logged.look() == []
-    assert logged.look(2 * 3600) == ["data drift of v1 fires"]
-    assert logged.windows == [("v1", 60, "gap in traffic")]
-
-
-def test_windows_before_and_after_a_gap_are_not_in_a_row(logged):
-    logged.params = dataclasses.replace(logged.params, alert=1e-300)  # all are suspicious, none is sure alone
-    for count in (100, 60, 100):
-        logged.predict(count, change=shifted)
-        assert logged.look() == []
-        assert logged.look(2 * 3600) == []
-    logged.predict(100, change=shifted)
-    assert logged.look() == []
-    logged.predict(100, change=shifted)
-    assert logged.look() == ["data drift of v1 fires"]
 
 
 def test_another_version_in_the_middle_of_a_window_begins_its_own(logged):
@@ -203,178 +159,6 @@ def test_other_stages_in_the_same_log_are_left_alone(logged):
     logged.predict(50)
     assert logged.look() == []
     assert logged.windows == []
-
-
-def test_clock_that_is_set_back_a_little_is_waited_for(logged):
-    logged.predict(100)
-    logged.look()
-    before = logged.state
-    logged.now -= HOUR // 2
-    assert logged.look(0) == []
-    assert logged.state == before
-    logged.now += HOUR // 2
-    logged.predict(100)
-    logged.look()
-    assert logged.windows == [("v1", 100, "full")] * 2
-
-
-def test_predictions_that_are_dated_into_time_already_read_are_counted(logged):
-    logged.predict(100)
-    logged.look()
-    logged.now -= 30_000_000
-    logged.predict(7)
-    logged.now += 30_000_000
-    logged.look()
-    logged.look()
-    assert logged.state.late == 7
-
-
-def test_clock_that_ran_far_ahead_blinds_nobody_once_it_is_right_again(logged):
-    logged.predict(100)
-    logged.look()
-    logged.now += 1000 * HOUR
-    logged.predict(100)
-    logged.look()
-    logged.now -= 1000 * HOUR
-    assert logged.look() == []
-    assert set(logged.levels().values()) == {TOO_LITTLE}
-    logged.predict(100, change=shifted)
-    assert logged.look() == ["data drift of v1 fires"]
-
-
-def test_clock_that_ran_far_ahead_does_not_blind_the_next_version_either(logged):
-    logged.predict(100)
-    logged.look()
-    logged.now += 1000 * HOUR
-    logged.label(logged.predict(1000))
-    logged.look()
-    logged.now -= 1000 * HOUR
-    logged.look()
-    ids = logged.predict(100, "v2", change=shifted)
-    assert logged.look() == ["data drift of v2 fires"]
-    logged.label(ids, errors=30, seconds=10)
-    assert logged.look() == ["concept drift of v2 fires"]
-    assert logged.state.streams["v2"].labelled == 100
-    assert set(logged.levels("v1").values()) == {TOO_LITTLE}  # for it answered last in a future that did not come
-    logged.now += HOUR
-    logged.predict(100, "v2")
-    logged.look()
-    assert (logged.state.retired("v1", HOUR), logged.state.retired("v2", HOUR)) == (True, False)
-
-
-def test_results_of_the_future_say_nothing(logged):
-    logged.predict(100)
-    logged.look()
-    assert logged.levels()["data drift"] == "ok"
-    logged.now -= HOUR // 2
-    assert logged.levels()["data drift"] == TOO_LITTLE
-
-
-def test_labels_that_are_dated_into_time_already_read_are_counted_apart(logged):
-    ids = logged.predict(100)
-    logged.look()
-    logged.now -= 30_000_000
-    logged.label(ids[:60])
-    logged.now += 30_000_000
-    logged.label(ids[60:])
-    for _ in range(2):
-        logged.look()
-        assert (logged.state.late_labels, logged.state.late, logged.state.streams["v1"].labelled) == (60, 0, 40)
-
-
-def test_after_a_state_of_before_it_was_counted_no_label_is_late(logged):
-    logged.label(logged.predict(100), seconds=10)
-    logged.look()
-    logged.state = dataclasses.replace(logged.state, labels_before=None)
-    logged.look()
-    assert logged.state.late_labels == 0
-
-
-def test_a_label_that_is_corrected_counts_once(logged):
-    ids = logged.predict(100)
-    logged.label(ids, errors=3, seconds=10)
-    logged.look()
-    for key in ids[:3]:
-        logged.log.feedback(key, 0, "test", None, correct=True)
-    logged.look(20)
-    stream = logged.state.streams["v1"]
-    assert (stream.labelled, stream.wrong, len(stream.labels.truths), logged.state.late_labels) == (100, 3, 100, 0)
-
-
-def test_a_threshold_that_is_raised_later_is_reached_still(logged):
-    ids = logged.predict(300)
-    logged.label(ids[:60], seconds=10)
-    logged.look()
-    logged.params = dataclasses.replace(
-        logged.params, cusum=dataclasses.replace(logged.params.cusum, threshold=10), alert=1e-300
-    )
-    logged.label(ids[60:250], errors=190, seconds=10)
-    assert logged.look() == ["concept drift of v1 fires"]
-    assert logged.state.streams["v1"].cusum.statistic == 10
-
-
-def test_a_label_after_a_long_silence_says_nothing_of_concept_drift(logged):
-    ids = logged.predict(200)
-    logged.label(ids[:60], seconds=10)
-    logged.look()
-    assert logged.levels()["concept drift"] == "ok"
-    logged.now += 100 * HOUR
-    for count, level in ((1, TOO_LITTLE), (48, TOO_LITTLE), (1, "ok")):
-        logged.label(ids[60 : 60 + count], seconds=10)
-        logged.look()
-        assert logged.levels()["concept drift"] == level
-        ids = ids[count:]
-
-
-def test_predicted_classes_before_and_after_a_gap_are_not_tested_together(logged):
-    logged.predict(600)
-    logged.look()
-    logged.look(2 * 3600)
-    logged.predict(900)
-    logged.look()
-    assert logged.levels()["label shift"] == TOO_LITTLE
-    assert sum(logged.state.streams["v1"].predicted) == 900
-    logged.predict(100)
-    logged.look()
-    assert logged.levels()["label shift"] == "ok"
-
-
-def test_label_shift_before_and_after_a_gap_is_not_in_a_row(logged):
-    logged.params = dataclasses.replace(logged.params, alert=1e-300, warn=0.999)  # suspicious, but not sure alone
-    for _ in range(2):
-        logged.predict(1000)
-        logged.look()
-        assert logged.state.streams["v1"].tracks["label shift"].suspicious == 1
-        logged.look(2 * 3600)
-    assert logged.state.alerts.firing("v1", "label shift") is None
-
-
-def test_labels_before_and_after_a_gap_are_not_tested_together_nor_in_a_row(logged):
-    logged.params = dataclasses.replace(logged.params, alert=1e-300)
-    logged.label(logged.predict(350), errors=40, seconds=10)
-    logged.look()
-    track, stream = logged.state.streams["v1"].tracks["accuracy"], logged.state.streams["v1"]
-    assert (track.suspicious, len(stream.labels.truths), stream.labels_since_gap) == (1, 150, 350)
-    logged.now += 2 * HOUR
-    logged.label(logged.predict(100), errors=20, seconds=10)
-    logged.look()
-    track, stream = logged.state.streams["v1"].tracks["accuracy"], logged.state.streams["v1"]
-    assert (track.suspicious, len(stream.labels.truths), stream.labels_since_gap) == (0, 100, 100)
-    logged.label(logged.predict(100), errors=20, seconds=10)
-    assert "accuracy of v1 fires" not in logged.look()
-    assert logged.state.streams["v1"].tracks["accuracy"].level == "warn"
-
-
-def test_a_gap_in_traffic_counts_for_labels_that_went_on_meanwhile(logged):
-    ids = logged.predict(150)
-    for start in range(0, 150, 50):
-        logged.label(ids[start : start + 50], seconds=0.6 * 3600)
-        logged.look()
-    assert logged.state.streams["v1"].labels_since_gap == 150
-    logged.predict(1)
-    logged.look()
-    assert logged.state.streams["v1"].labels_since_gap == 0
-    assert logged.state.streams["v1"].labels == state.Labels()
 
 
 def test_a_damaged_reference_blinds_its_own_version_alone(logged):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from digits.drift_reference import build
+from monitoring.shifts import moved
 from tests import synthetic
 
 
@@ -27,3 +28,13 @@ def clean(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """So many images and their probabilities, drawn at random from those that the reference does not have."""
     drawn = _HELD_OUT + np.random.default_rng(seed).permutation(6000 - _HELD_OUT)[:count]
     return _ALL.images[drawn], _ANSWERS[drawn]
+
+
+def shifted(images, probabilities):
+    """Moved by three pixels; the answers stay."""
+    return moved(images, 3), probabilities
+
+
+def all_sevens(images, _probabilities):
+    """The same images, each taken for a 7."""
+    return images, answers(np.full(len(images), 7), seed=0)
