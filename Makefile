@@ -135,7 +135,7 @@ $(VENV)/installed-serve: $(VENV)/installed
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,serve,browser]'
+	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,scale,serve,browser]'
 	@touch $@ $(VENV)/installed-serve
 
 # What the tests start beside Python: a browser, Prometheus, an S3 server.

@@ -1,0 +1,1 @@
+"""Sweeps on Ray, several seeds, training in several processes: what one laptop outgrows."""
