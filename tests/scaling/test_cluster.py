@@ -22,7 +22,9 @@ def test_a_trial_gets_its_threads_and_a_gpu_where_there_is_one(nodes, device, wo
 
 
 def test_a_cluster_without_room_is_refused():
-    with pytest.raises(ClusterError, match=r"a trial needs 4 processors \(train\.threads\), and no node has more than 2"):
+    with pytest.raises(
+        ClusterError, match=r"a trial needs 4 processors \(train\.threads\), and no node has more than 2"
+    ):
         room([node(CPU=2), node(CPU=1)], None, 4, "auto")
 
 

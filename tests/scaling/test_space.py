@@ -73,7 +73,10 @@ def test_values_have_the_types_of_params_yaml():
             {"train.batch_size": {"choice": [64, 64.5]}},
             r"train\.batch_size: expected a whole number at least 2 .*, found 64\.5",
         ),
-        ({"model.channels": {"choice": [[16, 300]]}}, r"model\.channels\[1\]: 300 is out of range; allowed: a whole num"),
+        (
+            {"model.channels": {"choice": [[16, 300]]}},
+            r"model\.channels\[1\]: 300 is out of range; allowed: a whole num",
+        ),
         ({"model.channels": [16, {"integer": [1, 300]}]}, r"model\.channels\[1\]: 300 is out of range"),
         ({"model": {"choice": [{"kernel": [3]}]}}, r"model\.kernel: unknown key; allowed: channels, kernels"),
     ],
@@ -100,7 +103,10 @@ def test_mistakes_read_as_those_of_params_yaml(written, message):
         ({"train.seed": {"integer": [1, 2, 3]}}, r"train\.seed: integer takes two numbers"),
         ({"train.whitening": {"integer": [False, True]}}, r"train\.whitening: integer takes two numbers"),
         ({"train.warmup": {"loguniform": [0, 0.5]}}, r"train\.warmup: loguniform starts above 0"),
-        ({"train.batch_size": {"uniform": [32, 64]}}, r"train\.batch_size: has whole numbers alone; use integer: \[32, 64\]"),
+        (
+            {"train.batch_size": {"uniform": [32, 64]}},
+            r"train\.batch_size: has whole numbers alone; use integer: \[32, 64\]",
+        ),
         ({"train.warmup": {"integer": [0, 0.5]}}, r"train\.warmup: has any numbers; use uniform"),
         ({"model.channels": [16, 48]}, "nothing in it is free"),
         ({"model": {"choice": [{"pools": [3]}, {"kernels": [3]}]}}, "model: every choice needs the same keys, pools"),
