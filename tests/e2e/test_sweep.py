@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from tests.e2e.project import Project
+from tests.e2e.project import FAST, Project
 
 pytestmark = pytest.mark.e2e
 
@@ -27,9 +27,9 @@ SECONDS = 300  # after which a process is given up
 
 
 @pytest.fixture(scope="module")
-def lab(fast, tmp_path_factory) -> Project:
-    project = fast.copy(tmp_path_factory.mktemp("lab") / "project")
-    project.set(train__validations=3)
+def lab(pulled, tmp_path_factory) -> Project:
+    project = pulled.copy(tmp_path_factory.mktemp("lab") / "project")
+    project.change(FAST | {"train.validations": 3})
     (project / "space.yaml").write_text(SPACE)
     project.commit("a space")
     return project
