@@ -82,7 +82,7 @@ class Team:
         if self.size == 1:
             return
         for name, value in values.items():
-            text = value if isinstance(value, str) else f"MD5 {hashlib.md5(value, usedforsecurity=False).hexdigest()}"
+            text = value if isinstance(value, str) else f"MD5 {hashlib.md5(memoryview(value), usedforsecurity=False).hexdigest()}"
             device = "cuda" if dist.get_backend() == "nccl" else "cpu"
             mine = torch.tensor([*text.encode()[:_LENGTH].ljust(_LENGTH)], dtype=torch.uint8, device=device)
             everybody = [torch.empty_like(mine) for _ in range(self.size)]
