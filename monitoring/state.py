@@ -39,7 +39,7 @@ class Stream:
     consumed: str = ""  # id of the last prediction that was in a window that is over
     tracks: dict[Detector, Track] = dataclasses.field(default_factory=dict)
     predicted: tuple[int, ...] = (0,) * CLASSES  # since the label shift was last tested
-    examples: tuple[tuple[str, ...], ...] = ((),) * CLASSES  # ids of the newest of each class, newest first
+    examples: tuple[tuple[str, ...], ...] = ((),) * CLASSES  # ids of the newest of each class among them, newest first
     labels: Labels = Labels()
     labels_since_gap: int = 0
     labelled: int = 0  # in all

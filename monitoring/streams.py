@@ -50,7 +50,7 @@ def with_classes(stream: Stream, piece: Piece, reference: np.ndarray, window: in
         result = label_shift(reference, predicted)
         grown = in_excess(result)
         results.append(result if grown is None else dataclasses.replace(result, images=examples[grown]))
-        predicted = np.zeros(CLASSES, int)
+        predicted, examples = np.zeros(CLASSES, int), ((),) * CLASSES
     return dataclasses.replace(stream, predicted=tuple(predicted.tolist()), examples=examples), results
 
 
