@@ -70,6 +70,7 @@ class Standing:
 
     level: Level
     time: int  # of its newest result; 0 where there is none
+    counted: int  # predictions or labels since then, of those that are counted until there are enough for a test
 
 
 @dataclasses.dataclass(frozen=True)

@@ -139,6 +139,7 @@ def _thresholds(params: MonitoringParams) -> dict[str, float]:
         "alert": params.alert,
         "cusum": params.cusum.threshold,
         "accuracy": params.accuracy.at_least,
+        "accuracy_window": params.accuracy.window,
         "label_window": params.label_window,
         "smallest_window": params.smallest_window,
     }
@@ -154,8 +155,8 @@ def _versions(
         period = totals.get(name, Period.empty(name))
         reference, note = _reference(sources.references, name)
         rows = sources.history.latest(_SURE, dataclasses.replace(window, version=name)) if period.predictions else None
-        tracks = state.streams[name].tracks if name in state.streams else {}
-        levels = state.levels(name, now, gap)
+        stream, levels = state.streams.get(name), state.levels(name, now, gap)
+        tracks, counted = (stream.tracks, stream.counted) if stream else ({}, {})
         found.append(
             Version(
                 name=name,
@@ -163,7 +164,9 @@ def _versions(
                 labelled=period.labelled,
                 right=period.right,
                 accuracy_95=period.interval,
-                detectors={key: Standing(levels[key], tracks.get(key, Track()).time) for key in Detector},
+                detectors={
+                    key: Standing(levels[key], tracks.get(key, Track()).time, counted.get(key, 0)) for key in Detector
+                },
                 predicted=period.predicted.tolist(),
                 classes=[Class.of(period, label) for label in range(len(period.predicted))],
                 sure=[] if rows is None else confidence.of_answers(rows.probabilities).tolist(),

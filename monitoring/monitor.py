@@ -1,10 +1,10 @@
 """One look at the prediction log: new windows are cut and judged, new labels counted, alerts raised and resolved.
 
 What time does to it is settled here:
-- A gap in traffic ends windows. What comes after is not in a row with what was before, and classes and labels that were
-  counted but not tested are forgotten. A gap between labels does that to labels. Only the CUSUM keeps its evidence.
+- A gap in traffic ends windows, and what comes after is not in a row with what was before. After a gap in traffic, or
+  between labels, results of before say nothing of now. But classes, labels and the CUSUM's evidence add up over it.
 - Each version is judged by its own reference. One that has answered nothing for as long as a gap, while another has, is
-  retired: its alerts are resolved.
+  retired: its alerts are resolved, and what was counted and not tested is forgotten.
 - Labels count when they come, however late, for the version that made the prediction, unless it is retired. One that is
   corrected counts once: as it was when it was read. What it did to the CUSUM and the accuracy's tests stays.
 - A clock that was set back by less than a gap is waited for; by more, and reading begins anew at the new time, as after
@@ -24,7 +24,7 @@ from monitoring.data_drift import data_drift
 from monitoring.result import Detector, Result
 from monitoring.settings import MonitoringParams
 from monitoring.state import Judged, State, Stream, Tested
-from monitoring.streams import Labelled, begin, interrupted, with_classes, with_labels, without_gaps
+from monitoring.streams import Labelled, anew, begin, interrupted, with_classes, with_labels, without_gaps
 from monitoring.windows import Cutter, Piece
 
 _HOUR = 3600 * SECOND
@@ -172,6 +172,7 @@ class Monitor:
             if self._retired(version):
                 alerts, resolved = self.state.alerts.retired(version, self._newest())
                 self._change(alerts=alerts)
+                self._put(version, anew(self._stream(version)))
                 told += resolved
         return told
 
@@ -201,7 +202,7 @@ class Monitor:
             consumed="",
             tracks={detector: track for detector, track in stream.tracks.items() if track.time <= until},
         )
-        return interrupted(stream, tuple(Detector), until - self._gap)
+        return anew(interrupted(stream, tuple(Detector), until - self._gap))
 
     def _count_late(self) -> None:
         """Count what was dated into time already read; if it is less than before, the log's retention was there."""

@@ -49,6 +49,11 @@ class Stream:
     newest_results: dict[Detector, Result] = dataclasses.field(default_factory=dict)  # in brief
     trouble: str = ""  # with its reference, at the newest window
 
+    @property
+    def counted(self) -> dict[Detector, int]:
+        """Predictions and labels that wait until there are enough for a test."""
+        return {Detector.LABEL_SHIFT: sum(self.predicted), Detector.ACCURACY: len(self.labels.truths)}
+
 
 @dataclasses.dataclass(frozen=True)
 class Judged:

@@ -146,6 +146,8 @@ def test_without_labels_nobody_knows_and_too_little_data_is_its_own_state(logged
     assert figures(logged).steps[0].recall == [None] * 10
     levels = [standing.level.value for standing in version.detectors.values()]
     assert levels == ["ok", "too little data", "too little data", "too little data"]
+    assert [standing.counted for standing in version.detectors.values()] == [0, 300, 0, 0]
+    assert (figures(logged).thresholds["label_window"], figures(logged).thresholds["accuracy_window"]) == (1000, 200)
     logged.now += 2 * HOUR
     late = figures(logged)
     assert (late.versions[0].predictions, late.versions[0].sure) == (0, [])
