@@ -14,6 +14,7 @@ What time does to it is settled here:
 
 import dataclasses
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from delivery.history import History, Rows, Window
 from delivery.schema import SECOND
@@ -50,6 +51,7 @@ class Monitor:
         self._history, self._stage, self._references, self._params = history, stage, references, params
         self._gap, self._settle = round(params.gap_seconds * SECOND), round(params.settle_seconds * SECOND)
         self.state = state
+        self._waits = ""  # for what, since the last look
 
     def look(self, now: int) -> list[Alert]:
         """Judge what came since the last look.
@@ -61,9 +63,11 @@ class Monitor:
             alerts that were raised or resolved, in order. They are told once: write the state before they are sent, and
             a crash in between costs a message; after, and it costs a repetition.
         """
-        until, labels_since = now - self._settle, self.state.until
+        until, labels_since, self._waits = now - self._settle, self.state.until, ""
         if labels_since is not None and until < labels_since:
             if labels_since - until < self._gap:
+                there = datetime.fromtimestamp((labels_since + self._settle) / SECOND, UTC)
+                self._waits = f"the clock was set back: nothing is judged until it is {there:%F %T} UTC once more"
                 return []
             streams = {name: self._set_back(stream, until) for name, stream in self.state.streams.items()}
             before, labels = self._count_before(until), self._count_labels_before(until)
@@ -82,8 +86,8 @@ class Monitor:
 
     @property
     def trouble(self) -> str:
-        """Why windows of versions that answer can't be judged, although there is a reference; empty if all can be."""
-        return self.state.trouble(self._gap)
+        """Why what comes can't be judged, although there is a reference; empty if all can be."""
+        return self._waits or self.state.trouble(self._gap)
 
     def _read_predictions(self, until: int) -> list[Alert]:
         cutter, told = Cutter(self._params.window, self._gap), list[Alert]()

@@ -9,17 +9,22 @@ from tests.monitoring.traffic import shifted
 TOO_LITTLE = "too little data"
 
 
-def test_clock_that_is_set_back_a_little_is_waited_for(logged):
+def test_clock_that_is_set_back_a_little_is_waited_for_and_that_is_said(logged):
     logged.predict(100)
     logged.look()
     before = logged.state
     logged.now -= HOUR // 2
+    logged.predict(100, change=shifted, seconds=0)
     assert logged.look(0) == []
-    assert logged.state == before
-    logged.now += HOUR // 2
+    assert (logged.state, logged.levels()["data drift"]) == (before, TOO_LITTLE)
+    said = "the clock was set back: nothing is judged until it is 2027-01-15 08:00:11 UTC once more"
+    assert logged.trouble == said
+    logged.look(600)
+    assert logged.trouble == said
+    logged.now += HOUR // 2 - 600_000_000
     logged.predict(100)
-    logged.look()
-    assert logged.windows == [("v1", 100, "full")] * 2
+    assert logged.look() == []
+    assert (logged.windows, logged.state.late, logged.trouble) == ([("v1", 100, "full")] * 2, 100, "")
 
 
 def test_predictions_that_are_dated_into_time_already_read_are_counted(logged):
