@@ -7,9 +7,9 @@ What time does to it is settled here:
   retired: its alerts are resolved, and what was counted and not tested is forgotten.
 - Labels count when they come, however late, for the version that made the prediction, unless it is retired. One that is
   corrected counts once: as it was when it was read. What it did to the CUSUM and the accuracy's tests stays.
-- A clock that was set back by less than a gap is waited for; by more, and reading begins anew at the new time, as after
-  a gap, so that predictions and labels dated after it count again when it comes. Those that are dated into time already
-  read are not judged, but their number is kept, as `late` and `late_labels`.
+- A clock that was set back by less than a gap is waited for, and that is said; by more, and reading begins anew at the
+  new time, as after a gap, so that predictions and labels dated after it count again when it comes. Those dated into
+  time already read are not judged, but their number is kept, as `late` and `late_labels`.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from monitoring.data_drift import data_drift
 from monitoring.result import Detector, Result
 from monitoring.settings import MonitoringParams
 from monitoring.state import Judged, State, Stream, Tested
-from monitoring.streams import Labelled, anew, begin, interrupted, with_classes, with_labels, without_gaps
+from monitoring.streams import Labelled, anew, begin, interrupted, of_sources, with_classes, with_labels, without_gaps
 from monitoring.windows import Cutter, Piece
 
 _HOUR = 3600 * SECOND
@@ -139,7 +139,8 @@ class Monitor:
 
     def _read_labels(self, since: int | None, until: int) -> list[Alert]:
         told = list[Alert]()
-        for rows in self._history.labelled(Window(since, until, stage=self._stage)):
+        for every in self._history.labelled(Window(since, until, stage=self._stage)):
+            rows = of_sources(every, self._params.label_sources)
             entries = zip(rows.truth_times.tolist(), rows.ids, rows.truths.tolist(), rows.labels.tolist(), strict=True)
             by_version: dict[str, list[Labelled]] = {}
             for version, entry in zip(rows.versions, entries, strict=True):

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from delivery.history import Rows
 from digits.dataset import CLASSES
 from monitoring.alerts import Track
 from monitoring.concept_drift import Cusum
@@ -98,6 +99,11 @@ def with_labels(
         wrong=errors,
     )
     return stream, results
+
+
+def of_sources(rows: Rows, sources: Sequence[str] | None) -> Rows:
+    """Those whose label came from one of `sources`; all, if that is None."""
+    return rows if sources is None else rows.take([at for at, name in enumerate(rows.sources) if name in sources])
 
 
 def without_gaps(labels: Sequence[Labelled], gap: int) -> Iterator[list[Labelled]]:

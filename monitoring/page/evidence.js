@@ -24,7 +24,7 @@ export function accuracy({ figures, frame, colour }) {
     ? sentences(
         `${percent(right / labelled)} of ${many(labelled, "labelled prediction")} right,`,
         "dots with 95 % intervals (Wilson) by when the prediction was made.",
-        `${percent(labelled / all)} of predictions have a label.`,
+        `${percent(labelled / all)} of predictions have a label; they are taken for a random sample.`,
       )
     : all
       ? `No true labels: none of ${many(all, "prediction")} has one yet, so nobody knows.`
