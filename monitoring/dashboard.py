@@ -19,10 +19,11 @@ from delivery.schema import now, reason
 from delivery.service import Service
 from digits.errors import PipelineError
 from monitoring.figures import Figures
-from monitoring.gathering import SPANS, Sources, gather
+from monitoring.gathering import Sources, gather
 from monitoring.latency import Latency
 from monitoring.references import References
 from monitoring.settings import MonitoringParams
+from monitoring.spans import SPANS
 from monitoring.state import State
 from monitoring.watcher import Watcher
 

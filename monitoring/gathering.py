@@ -5,7 +5,6 @@ What it costs is bounded: the database counts, at most MOST_READ predictions, an
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from delivery.history import History, Window
 from delivery.schema import SECOND
@@ -18,6 +17,7 @@ from monitoring.latency import Latency
 from monitoring.periods import Period, performance, total
 from monitoring.result import Detector
 from monitoring.settings import MonitoringParams
+from monitoring.spans import SPANS
 from monitoring.state import State
 from monitoring.unusual import groups
 
@@ -26,22 +26,6 @@ References = Callable[[str], Reference | None]  # by version, see monitoring.ref
 MOST_READ = 500_000  # predictions
 _SURE = 2000  # of each version, for the histogram of confidence
 _VERSIONS, _ALERTS, _CHANGES = 8, 50, 50  # the newest
-
-
-class Span(NamedTuple):
-    """How far back one looks, and by which periods; seconds."""
-
-    seconds: int
-    period: int
-
-
-SPANS = {
-    "15m": Span(900, 15),
-    "1h": Span(3600, 60),
-    "6h": Span(21_600, 360),
-    "24h": Span(86_400, 1800),
-    "7d": Span(604_800, 10_800),
-}
 
 
 @dataclasses.dataclass(frozen=True)

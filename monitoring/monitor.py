@@ -24,7 +24,7 @@ from monitoring.alerts import Alert, Level, Track
 from monitoring.data_drift import data_drift
 from monitoring.result import Detector, Result
 from monitoring.settings import MonitoringParams
-from monitoring.state import Judged, State, Stream, Tested
+from monitoring.state import Judged, State, Stream, Tested, telling
 from monitoring.streams import Labelled, anew, begin, interrupted, of_sources, with_classes, with_labels, without_gaps
 from monitoring.windows import Cutter, Piece
 
@@ -149,6 +149,7 @@ class Monitor:
                 if version in self.state.streams and not self._retired(version):
                     for stretch in without_gaps(labels, self._gap):
                         told += self._count(version, stretch)
+            self._change(tests=telling(self.state.tests, until))
         return told
 
     def _count(self, version: str, labels: list[Labelled]) -> list[Alert]:
@@ -158,7 +159,7 @@ class Monitor:
         stream, results = with_labels(stream, labels, self._params)
         self._put(version, stream)
         tests = [Tested(version, time, result.brief()) for time, result in results]
-        self._change(tests=(*self.state.tests, *tests)[-self._params.kept_windows :])
+        self._change(tests=(*self.state.tests, *tests))
         return [alert for time, result in results for alert in self._follow(version, result, time)]
 
     def _follow(self, version: str, result: Result, time: int) -> list[Alert]:

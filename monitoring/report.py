@@ -24,9 +24,10 @@ from digits.storage import write_text
 from monitoring import state
 from monitoring.dashboard import PAGE, SAVED, SCRIPTS, as_json
 from monitoring.figures import Figures
-from monitoring.gathering import SPANS, Sources, gather
+from monitoring.gathering import Sources, gather
 from monitoring.references import References
 from monitoring.settings import MonitoringParams
+from monitoring.spans import SPANS
 
 _EXTERNAL = re.compile(r'<link rel="stylesheet".*>\n|<script type="module".*</script>\n')
 _IMPORT = re.compile(r"^import \{.*\} from .*;\n", re.MULTILINE)

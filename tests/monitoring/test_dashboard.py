@@ -15,8 +15,8 @@ from delivery.settings import DeliveryParams, ServiceSettings
 from delivery.slot import Source
 from digits.params import load
 from monitoring.dashboard import PAGE, SCRIPTS, Cache, add_dashboard
-from monitoring.gathering import SPANS
 from monitoring.latency import Latency
+from monitoring.spans import SPANS
 from monitoring.state import StateError
 from tests.delivery.serving import answering
 from tests.monitoring.logged import ROOT

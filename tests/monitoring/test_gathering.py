@@ -11,9 +11,10 @@ from digits import scoring
 from monitoring import dispatches
 from monitoring.dispatches import Dispatch, Dispatches
 from monitoring.due import Key
-from monitoring.gathering import SPANS, Sources, changes, gather
+from monitoring.gathering import Sources, changes, gather
 from monitoring.references import References
 from monitoring.shifts import moved
+from monitoring.spans import SPANS
 from tests.monitoring.logged import HOUR, START
 from tests.monitoring.traffic import REFERENCE
 
