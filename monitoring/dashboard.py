@@ -101,7 +101,8 @@ def add_dashboard(app: FastAPI, watched: Watcher, params: MonitoringParams, late
         except PipelineError as damaged:
             state, error = State(), str(damaged)
         history = History(service.log.engine)
-        return as_json(gather(Sources(history, stage, references, params, state, error, True, latency), span, now()))
+        sources = Sources(history, stage, references, params, state, error, True, latency.measured)
+        return as_json(gather(sources, span, now()))
 
     cache = Cache(gathered)
 

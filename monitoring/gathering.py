@@ -13,9 +13,9 @@ from digits.errors import PipelineError
 from monitoring import confidence, dispatches
 from monitoring.alerts import Track
 from monitoring.figures import Answers, Class, Figures, Looked, OfLabels, Standing, Step, Tests, Told, Version
-from monitoring.latency import Latency
 from monitoring.periods import Period, performance, total
 from monitoring.result import Detector
+from monitoring.served import Measured
 from monitoring.settings import MonitoringParams
 from monitoring.spans import SPANS
 from monitoring.state import State
@@ -39,7 +39,7 @@ class Sources:
     state: State  # the newest
     error: str = ""  # why there is no newer one
     watched: bool = False  # whether somebody looks again and again, or did once
-    latency: Latency | None = None  # of a running service
+    measured: Measured | None = None  # by a service, of its answers
     most_read: int = MOST_READ
 
 
@@ -51,7 +51,7 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
         span: one of SPANS.
         now: microseconds since 1970, UTC.
     """
-    history, stage, state, latency = sources.history, sources.stage, sources.state, sources.latency
+    history, stage, state, measured = sources.history, sources.stage, sources.state, sources.measured
     period = SPANS[span].period * SECOND
     since = (now - SPANS[span].seconds * SECOND) // period * period
     # Not by stage, which is in no index: where stages share a log, the limit is one for all of them.
@@ -83,7 +83,7 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
         labels=[OfLabels.of(one) for one in state.tests if one.time >= since and one.version in shown],
         alerts=[Told.of(one, note(one)) for one in alerts[:_ALERTS]],
         groups=groups(history, state, shown),
-        answers=Answers(latency.since, latency.periods(since, now + 1, period)) if latency else None,
+        answers=Answers(measured.since, measured.periods(since, now + 1, period)) if measured else None,
     )
 
 
