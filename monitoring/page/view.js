@@ -165,7 +165,7 @@ function standing({ name, detectors }) {
       element("p", {}, found ? words(found) : without),
       element("p", {}, time ? `${duration(figures.now - time)} ago` : "never"),
       detector in enough
-        ? element("p", {}, `next: ${count(counted)} of ${many(...enough[detector])} so far`)
+        ? element("p", {}, `next: ${count(counted)} of ${many(...enough[detector])}`)
         : null,
     );
   });
