@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 from unittest import mock
 
 from ray.cluster_utils import Cluster
@@ -27,7 +27,7 @@ class Nodes:
         self.folder, self._env = folder, env
         # Ray's sockets lie in there, and the system wants their paths short.
         self._session = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-        self._named = {}
+        self.named: dict[str, Any] = {}
         with self._environment():
             self._cluster = Cluster(
                 initialize_head=True, head_node_args={"num_cpus": 0, "temp_dir": self._session, **_HERE}
@@ -38,22 +38,21 @@ class Nodes:
         """What a node fetches lies there."""
         return self.folder / f"cache of {name}"
 
-    def add(self, name: str, *path: Path, **env: str) -> None:
-        """Start a node. Its workers can import nothing of ours that they did not fetch, as if it were not installed.
+    def add(self, name: str, **env: str) -> None:
+        """Start a node. Its workers can import nothing of ours but what they fetch, as if it were not installed.
 
         Args:
             name: of the node, for the other methods.
-            path: folders from which its Python imports first.
-            env: more of its environment.
+            env: other words of its environment; see also hooks/sitecustomize.py.
         """
-        assert name not in self._named
-        words = {"MNIST_NODE_CACHE": str(self.cache(name)), "PYTHONPATH": os.pathsep.join(map(str, [*path, HOOKS]))}
-        with self._environment(words | env):
-            self._named[name] = self._cluster.add_node(num_cpus=1, **_HERE)
+        assert name not in self.named
+        cache = str(self.cache(name))
+        with self._environment({"MNIST_NODE_CACHE": cache, "ONLY_FROM": cache, "PYTHONPATH": str(HOOKS)} | env):
+            self.named[name] = self._cluster.add_node(num_cpus=1, **_HERE)
 
     def remove(self, name: str) -> None:
         """End a node at once, with all that runs on it."""
-        self._cluster.remove_node(self._named.pop(name), allow_graceful=False)
+        self._cluster.remove_node(self.named.pop(name), allow_graceful=False)
 
     def close(self) -> None:
         self._cluster.shutdown()
@@ -61,6 +60,6 @@ class Nodes:
 
     @contextlib.contextmanager
     def _environment(self, words: dict[str, str] | None = None) -> Iterator[None]:
-        own = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ONLY_FETCHED": "1"} | self.reach
+        own = {"RAY_USAGE_STATS_ENABLED": "0"} | self.reach
         with mock.patch.dict(os.environ, self._env | own | (words or {}), clear=True):
             yield
