@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from delivery.schema import FACTS, LABELS, PREDICTIONS, LogError, connect, now, reason
+from delivery.schema import FACTS, LABELS, PIXELS, PREDICTIONS, SHARES, LogError, connect, now, reason
 
 
 class Feedback(StrEnum):
@@ -91,8 +91,8 @@ class PredictionLog:
                 time + row,
                 scored.version,
                 self.stage,
-                pixels[784 * row : 784 * row + 784],
-                probabilities[40 * row : 40 * row + 40],
+                pixels[PIXELS * row : PIXELS * (row + 1)],
+                probabilities[SHARES * row : SHARES * (row + 1)],
                 scored.labels[row],
             )
         # One statement is one transaction, and one wait for Python's lock instead of one a row.
