@@ -19,8 +19,9 @@ quoted = '$(subst $(newline), ,$(subst ','\'',$(value $(1))))'
 option = $(if $(filter command,$(origin $(2))),--$(1)=$(call quoted,$(2)))
 flag = $(if $(filter command,$(origin $(2))),$(if $(filter-out 0 no,$(value $(2))),--$(1)))
 push = $(call flag,push,PUSH)
-# A file's tests stay in one process, since they share what was costly to prepare. Three, for many of them wait.
-PARALLEL := --numprocesses 3 --dist loadfile
+# A file's tests stay in one process, since they share what was costly to prepare. Three, for many of them wait. The order
+# is that of tests/conftest.py, where the longest come first.
+PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

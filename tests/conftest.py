@@ -15,6 +15,11 @@ from tests.prepared import prepared
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items):
+    """What takes minutes comes first, so that at the end no process is left alone with it."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+
+
 @pytest.fixture(autouse=True)
 def _as_it_was():
     """Stages pin threads, determinism and environment for their own process, which here is everybody's."""
