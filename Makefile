@@ -48,7 +48,7 @@ test: lint $(VENV)/installed-tools ## set up, then lint, types and all tests
 	python -m pytest $(PARALLEL) --cov
 	python -m coverage report --include='digits/*,stages/*' --fail-under=95
 
-test-quick: $(VENV)/installed-tools ## unit tests alone
+test-quick: $(VENV)/installed-prometheus ## unit tests alone
 	python -m pytest $(PARALLEL) -m 'not e2e'
 
 lint: $(VENV)/installed-dev ## style, types, workflows, Dockerfile
@@ -139,10 +139,14 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,scale,serve,browser]'
 	@touch $@ $(VENV)/installed-serve
 
-# What the tests start beside Python: a browser, Prometheus, an S3 server.
-$(VENV)/installed-tools: $(VENV)/installed-dev tests/s3_server.lock tests/browser/package-lock.json tests/prometheus/install.py
-	python -m tests.browser.install
+# What unit tests start beside Python, for the rules and metrics that are Prometheus's to judge.
+$(VENV)/installed-prometheus: $(VENV)/installed-dev tests/prometheus/install.py
 	python -m tests.prometheus.install
+	@touch $@
+
+# What the other tests start besides: a browser, an S3 server.
+$(VENV)/installed-tools: $(VENV)/installed-prometheus tests/s3_server.lock tests/browser/package-lock.json
+	python -m tests.browser.install
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
 	@touch $@
