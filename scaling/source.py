@@ -62,10 +62,10 @@ def check_nodes(spec: Spec) -> list[str]:
     Raises:
         SourceError: nodes refuse; says which, and why each.
     """
-    import ray  # noqa: PLC0415, an extra
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On  # noqa: PLC0415
+    import ray  # an extra
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
-    import scaling  # noqa: PLC0415
+    import scaling
 
     ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]
     known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
@@ -87,7 +87,8 @@ def check_nodes(spec: Spec) -> list[str]:
 
 
 def _name(node: dict[str, Any]) -> str:
-    return str(node["NodeManagerHostname"])
+    """The machine's name, and the first letters of what Ray calls it, as in records."""
+    return f"{node['NodeManagerHostname']}:{node['NodeID'][:8]}"
 
 
 def _checksums() -> dict[str, str]:

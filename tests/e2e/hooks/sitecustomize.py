@@ -8,6 +8,7 @@ With ONLY_FROM, workers of Ray find nothing of the project outside of that folde
 IMPORT_FROM, they have imported the project from there before they are asked for anything.
 """
 
+import importlib
 import os
 import resource
 import sys
@@ -53,3 +54,4 @@ if _worker and "ONLY_FROM" in os.environ:
 
 if _worker and "IMPORT_FROM" in os.environ:
     sys.path.insert(0, os.environ["IMPORT_FROM"])
+    importlib.import_module("digits.errors")
