@@ -15,6 +15,7 @@ SECTIONS: dict[str, type] = {"model": ModelParams, "train": TrainParams}
 REFUSED = {  # keys of params.yaml that no sweep varies, and why
     "train.device": "it is where a trial computes, and changes the last bits",
     "train.threads": "it is what a trial costs, and changes the last bits",
+    "train.processes": "its trials train in one process each",
     "train.instructions": "it is how a trial computes, and changes the last bits",
     "train.validations": "it is how often a trial is measured, and all have to be measured alike",
     "train.calibration": "it comes after training, and changes no validation accuracy",
@@ -51,8 +52,11 @@ def base(path: Path = Path("params.yaml")) -> Base:
 
     Raises:
         ParamsError: see `digits.params.load`.
+        SpaceError: a trial could not do as params.yaml says.
     """
     loaded: dict[str, Any] = {name: params.load(section, name, path) for name, section in SECTIONS.items()}
+    if loaded["train"].processes > 1:
+        raise SpaceError(f"{path}: train.processes: a trial trains in one process; set it to 1 for a sweep")
     return {name: {key: _plain(value) for key, value in vars(section).items()} for name, section in loaded.items()}
 
 

@@ -67,8 +67,9 @@ def check_nodes(spec: Spec) -> list[str]:
 
     import scaling  # noqa: PLC0415
 
-    ray.cloudpickle.register_pickle_by_value(scaling)
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]
+    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node for node in known if node["Alive"] and node["Resources"].get("CPU")]
     prepare = ray.remote(num_cpus=0, max_retries=0)(prepare_node)
     asked = [prepare.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(spec) for node in nodes]
     problems = []
@@ -141,7 +142,7 @@ def _reachable(address: str) -> str:
             f"{url.scheme}://...@{url.hostname}: the repository's address holds a password or token, which would go to "
             f"every node; take it out, and give each node a credential of its own (`git config credential.helper`)"
         )
-    return str(Path(address).absolute()) if Path(address).exists() else address
+    return str(Path(address).resolve()) if Path(address).exists() else address
 
 
 def _git(*arguments: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from digits.errors import PipelineError
+from digits.params import ParamsError
 from scaling.settings import SECTIONS, SpaceError, checked
 
 DEFAULT = Path("scaling/sweep.yaml")
@@ -133,7 +134,7 @@ def parse(document: object) -> Space:
         if isinstance(written, list):
             typed[key] = []
             for index, entry in enumerate(written):
-                name, of_entry = f"{key}[{index}]", partial(_entry, key)
+                name, of_entry = f"{key}[{index}]", partial(_entry, key, index)
                 if isinstance(entry, Mapping):
                     domains[name], plain = _domain(name, entry, of_entry)
                 else:
@@ -149,9 +150,12 @@ def parse(document: object) -> Space:
     return Space(typed, domains)
 
 
-def _entry(key: str, value: object) -> Any:
-    """A value for one entry of a list."""
-    return checked(key, [value])[0]
+def _entry(key: str, index: int, value: object) -> Any:
+    """A value for one entry of the list that `key` takes."""
+    try:
+        return checked(key, [value])[0]
+    except ParamsError as error:
+        raise ParamsError(str(error).replace(f"{key}[0]", f"{key}[{index}]")) from None
 
 
 def _domain(name: str, written: object, typed: Callable[[object], Any]) -> tuple[Domain, dict[str, Any]]:
