@@ -20,10 +20,9 @@ from typing import Any
 
 from digits.errors import PipelineError, run
 from scaling import records
-from scaling.experiments import ExperimentError, Measured, document, experiments, measured, read, sections
+from scaling.experiments import ExperimentError, Measured, document, experiments, measured, read, trained
 from scaling.records import Description, Record
-
-Sections = Mapping[str, Mapping[str, Any]]  # `model` and `train` of params.yaml
+from scaling.settings import Base, sections
 
 
 class KeepError(PipelineError):
@@ -137,7 +136,7 @@ def another_seed(label: str, seed: int, record: Record, description: Description
     return f"{label}: validation accuracy {found.validation_accuracy:.2%}, test accuracy {found.test_accuracy:.2%}"
 
 
-def ensure(label: str, base: Sections, settings: Mapping[str, Any]) -> str:
+def ensure(label: str, base: Base, settings: Mapping[str, Any]) -> str:
     """Commit of the DVC experiment of that name, which is run if it is not there.
 
     Args:
@@ -149,22 +148,18 @@ def ensure(label: str, base: Sections, settings: Mapping[str, Any]) -> str:
         ParamsError: params.yaml could not hold that.
         ExperimentError: the run fails; or there is one of that name, with other params.
     """
-    merged = {section: dict(values) for section, values in base.items()}
-    for key, value in settings.items():
-        section, _, name = key.partition(".")
-        merged.setdefault(section, {})[name] = value
-    wanted = sections(merged)
+    wanted = sections(settings, base)
     commit = experiments().get(label)
     if commit is None:
         here = document(None, "params.yaml")
         differing = {
             f"{section}.{key}": value
-            for section, values in merged.items()
+            for section, values in base.items()
             for key, value in values.items()
             if here.get(section, {}).get(key) != value
         }
-        commit = pipeline(label, dict(settings) | differing)
-    if sections(document(commit, "params.yaml")) != wanted:
+        commit = pipeline(label, differing | dict(settings))
+    if trained(commit) != wanted:
         raise ExperimentError(
             f"{label}: there is an experiment of this name with other params; "
             f"remove it with `dvc exp remove {label}`, or give the sweep another name"
@@ -221,7 +216,7 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
         texts += [f"{path} is not as in commit {description['commit'][:7]}, with which the sweep ran" for path in other]
     if record["node"] != platform.node():
         texts.append(f"the trial ran on {record['node']}: other last bits if that has CUDA, or one of the two no AVX2")
-    _, train = sections(document(commit, "params.yaml"))
+    _, train = trained(commit)
     if train.instructions == "native":
         texts.append("train.instructions: native computes as each processor does it best")
     return texts

@@ -90,7 +90,7 @@ def _data(commit: str | None, path: str, checksum: str, folder: Path) -> None:
             return
         target.unlink()
     if commit is None:
-        raise ExperimentError(f"{path}: missing, or not what dvc.lock names; run `dvc checkout {path}` or `dvc repro`")
+        raise ExperimentError(f"{path}: missing, or not what dvc.lock names; run `dvc pull {path}` or `dvc repro`")
     command = ["dvc", "get", "--quiet", ".", path, "--rev", commit, "--out", str(target)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
