@@ -1,6 +1,6 @@
 """Train: fit the network, with DVCLive writing the loss, the learning rate and the validation accuracy on the way.
 
-Run by `dvc repro`, or alone: python -m stages.train
+Run by `dvc repro`, or alone: python -m stages.train, or as one of several processes: torchrun ... -m stages.train
 """
 
 import sqlite3
@@ -16,7 +16,11 @@ from digits.recipe import TrainParams, pin_cpu
 from digits.storage import read_arrays, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dvclive.live import Live
+
+    from digits.training import Record
 
 TRAIN = Path("data/prepared/train.npz")
 VALIDATION = Path("data/prepared/validation.npz")
@@ -32,46 +36,59 @@ def main() -> None:
     pin_cpu(params)
     # From here on, because what torch computes at first settles which instructions it uses.
     import torch
-    from tqdm import tqdm
 
-    from digits import training, weights
+    from digits import distributed, training, weights
     from digits.model import parameter_count
 
+    if params.processes > 1 and not distributed.started():
+        from digits.launch import start
+
+        start("stages.train", params.processes)
+        return
     torch.set_num_threads(params.threads)
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, which imports the compiler: two seconds
     # Nothing here reads memory before it is written; to fill all of it costs a tenth of the time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    train = labelled(read_arrays(TRAIN, "images", "labels"), str(TRAIN))
-    validation = labelled(read_arrays(VALIDATION, "images", "labels"), str(VALIDATION))
-    pixels = read_json(STATISTICS)["train"]
+    with distributed.joined(params) as team:
+        train = labelled(read_arrays(TRAIN, "images", "labels"), str(TRAIN))
+        validation = labelled(read_arrays(VALIDATION, "images", "labels"), str(VALIDATION))
+        statistics = read_json(STATISTICS)
+        pixels = statistics["train"]
+        model = training.build(
+            model_params, params, torch.from_numpy(train.images), pixels["pixel_mean"], pixels["pixel_std"]
+        )
+        records = training.fit(model, train, validation, params, team)
+        if team.rank:
+            for _ in records:
+                pass  # process 0 says and writes it
+            return
+        with open_live() as live:
+            seconds = follow(records, live)
+            if params.calibration:
+                live.summary["temperature"] = training.calibrate(model, validation)
+            live.summary["epochs"] = params.epochs
+        facts = {"dataset": statistics["dataset"], "epochs": params.epochs, "parameters": parameter_count(model)}
+        write_bytes(WEIGHTS, weights.serialize(model, facts))
+        write_json(TIMES, {"seconds": round(seconds, 3), "seconds_per_epoch": round(seconds / params.epochs, 3)})
 
-    model = training.build(
-        model_params, params, torch.from_numpy(train.images), pixels["pixel_mean"], pixels["pixel_std"]
-    )
-    with open_live() as live:
-        started = time.perf_counter()
-        with tqdm(unit="step", disable=None) as bar:
-            for record in training.fit(model, train, validation, params):
-                live.step = record.step
-                live.log_metric("train/loss", round(record.loss, 6))
-                # Not under train/: `dvc exp show` would confuse it with the param of that name.
-                live.log_metric("schedule/learning_rate", round(record.learning_rate, 8))
-                if record.validation_accuracy is not None:
-                    live.log_metric("validation/accuracy", round(record.validation_accuracy, 6))
-                bar.total = record.steps
-                bar.set_postfix_str(f"loss {record.loss:.3f}", refresh=False)
-                bar.update(record.step - bar.n)
-        seconds = time.perf_counter() - started
-        if params.calibration:
-            live.summary["temperature"] = training.calibrate(model, validation)
-        live.summary["epochs"] = params.epochs
-    facts = {
-        "dataset": read_json(STATISTICS)["dataset"],
-        "epochs": params.epochs,
-        "parameters": parameter_count(model),
-    }
-    write_bytes(WEIGHTS, weights.serialize(model, facts))
-    write_json(TIMES, {"seconds": round(seconds, 3), "seconds_per_epoch": round(seconds / params.epochs, 3)})
+
+def follow(records: "Iterator[Record]", live: "Live") -> float:
+    """Log and show how training goes; returns the seconds that it took."""
+    from tqdm import tqdm
+
+    started = time.perf_counter()
+    with tqdm(unit="step", disable=None) as bar:
+        for record in records:
+            live.step = record.step
+            live.log_metric("train/loss", round(record.loss, 6))
+            # Not under train/: `dvc exp show` would confuse it with the param of that name.
+            live.log_metric("schedule/learning_rate", round(record.learning_rate, 8))
+            if record.validation_accuracy is not None:
+                live.log_metric("validation/accuracy", round(record.validation_accuracy, 6))
+            bar.total = record.steps
+            bar.set_postfix_str(f"loss {record.loss:.3f}", refresh=False)
+            bar.update(record.step - bar.n)
+    return time.perf_counter() - started
 
 
 def open_live() -> "Live":

@@ -17,6 +17,8 @@ MODULES = sorted(
 NEED_TORCH = {
     "digits.augmentation",
     "digits.deskew",
+    "digits.distributed",
+    "digits.launch",
     "digits.model",
     "digits.onnx_export",
     "digits.training",
