@@ -45,7 +45,7 @@ class Team:
         Raises:
             TeamError: the processes can't have equal parts, of two images or more.
         """
-        if batch % self.size or batch < 2 * self.size:
+        if self.size > 1 and (batch % self.size or batch < 2 * self.size):
             raise TeamError(
                 f"a batch of {batch} images has no equal parts of two or more for {self.size} processes; "
                 f"let train.batch_size be a multiple of train.processes"
@@ -82,7 +82,7 @@ class Team:
         if self.size == 1:
             return
         for name, value in values.items():
-            text = value if isinstance(value, str) else f"MD5 {hashlib.md5(value, usedforsecurity=False).hexdigest()}"
+            text = value if isinstance(value, str) else _digest(value)
             device = "cuda" if dist.get_backend() == "nccl" else "cpu"
             mine = torch.tensor([*text.encode()[:_LENGTH].ljust(_LENGTH)], dtype=torch.uint8, device=device)
             everybody = [torch.empty_like(mine) for _ in range(self.size)]
@@ -97,6 +97,11 @@ class Team:
 
 
 ALONE = Team()
+
+
+def _digest(value: bytes | np.ndarray) -> str:
+    content = value if isinstance(value, bytes) else value.tobytes()
+    return f"MD5 {hashlib.md5(content, usedforsecurity=False).hexdigest()}"
 
 
 class _Scores(nn.Module):
@@ -139,10 +144,10 @@ def joined(params: TrainParams) -> Iterator[Team]:
     cuda = params.device != "cpu" and torch.cuda.is_available()
     try:
         if cuda:
-            local = int(os.environ["LOCAL_RANK"])
-            if local >= torch.cuda.device_count():
-                raise TeamError(f"train.processes: no CUDA device for process {local} of this machine; use fewer")
-            torch.cuda.set_device(local)
+            here, devices = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+            if here > devices:
+                raise TeamError(f"train.processes: {here} on this machine, which has {devices} CUDA devices; use fewer")
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl" if cuda else "gloo")
         yield team
         dist.destroy_process_group()

@@ -107,7 +107,7 @@ def test_a_process_that_was_started_alone_is_a_team_of_its_own(monkeypatch, vari
 def backends(monkeypatch):
     """Backends that are asked for, in an environment of torchrun's."""
     asked = []
-    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "1"}.items():
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("torch.distributed.init_process_group", asked.append)
     monkeypatch.setattr("torch.distributed.destroy_process_group", lambda: None)
@@ -139,7 +139,7 @@ def test_more_processes_than_gpus_are_refused(monkeypatch, backends):
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     with (
-        pytest.raises(TeamError, match=r"^train\.processes: no CUDA device for process 1 of this machine"),
+        pytest.raises(TeamError, match=r"^train\.processes: 2 on this machine, which has 1 CUDA devices; use fewer"),
         joined(dataclasses.replace(team.PARAMS, device="auto")),
     ):
         pass

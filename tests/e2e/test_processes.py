@@ -6,9 +6,7 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
-# Ten standard deviations of the mean of both over seeds, so that chance does not fail this: of the default model's
-# accuracy one is 0.0004 (benchmarks/README.md), of this smaller one's it is more.
-NOISE = 0.01
+NOISE = 0.005  # what another seed changes is smaller; benchmarks/distributed.py compares over several
 
 
 def metrics(project):
