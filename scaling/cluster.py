@@ -60,7 +60,7 @@ def connected(address: str | None, threads: int, device: str) -> Iterator[Cluste
     if address is None:
         ray.init(
             address="local",
-            num_cpus=max(threads, len(os.sched_getaffinity(0))),
+            num_cpus=max(threads, processors()),
             object_store_memory=_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,
@@ -78,6 +78,11 @@ def connected(address: str | None, threads: int, device: str) -> Iterator[Cluste
         yield room(ray.nodes(), address, threads, device)  # type: ignore[no-untyped-call]
     finally:
         ray.shutdown()
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def room(nodes: list[dict[str, Any]], address: str | None, threads: int, device: str) -> Cluster:

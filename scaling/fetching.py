@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -15,7 +14,9 @@ from pathlib import Path
 # What a worker imports, and what DVC needs to know of the project in order to find the data.
 CODE = ("digits", "stages", "scaling", "params.yaml", "dvc.yaml", "dvc.lock", ".dvc/config", ".dvcignore")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a disk without room
-_SAYS_FULL = re.compile(r"No space left on device|Disk quota exceeded|File too large|database or disk is full|disk I/O")
+_SAYS_FULL = re.compile(
+    r"No space left on device|Disk quota exceeded|File too large|database or disk is full|disk I/O error"
+)
 _SECONDS = 1800  # after which Git or DVC is given up
 _OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 
@@ -74,7 +75,7 @@ class Fetching:
         with local.open("w") as stream:
             config.write(stream)
         self._run(
-            (sys.executable, "-m", "dvc", "pull", "--quiet", *names),
+            (sys.executable, "-m", "dvc", "pull", *names),
             f"{', '.join(names)} can't be pulled from the DVC remote",
             "`dvc push` it from where it was made, and commit .dvcstore if that is the remote. Nodes know the remote "
             "of the committed .dvc/config, not of .dvc/config.local, and take credentials from their own environment",
@@ -98,6 +99,7 @@ class Fetching:
                 stderr=subprocess.STDOUT,
                 timeout=_SECONDS,
                 pass_fds=(self.lock,),
+                restore_signals=False,  # so a file beyond the limit is an error, not a signal that kills
                 check=False,
             )
         except subprocess.TimeoutExpired:
@@ -106,9 +108,8 @@ class Fetching:
             raise CheckoutError(f"{command[0]}: not found on this node; install it") from None
         if not answer.returncode:
             return
-        said = " ".join(answer.stdout.decode(errors="replace").split()) or f"exit code {answer.returncode}"
-        if answer.returncode == -signal.SIGXFSZ:
-            raise no_room(str(self.folder), "File too large", self.cache)
+        text = answer.stdout.decode(errors="replace").partition("Having any troubles?")[0]
+        said = " ".join(text.split()) or f"exit code {answer.returncode}"
         if full := _SAYS_FULL.search(said):
             raise no_room(self._file(said), full[0], self.cache)
         if "No module named dvc" in said:

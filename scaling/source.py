@@ -62,13 +62,14 @@ def check_nodes(spec: Spec) -> list[str]:
     Raises:
         SourceError: nodes refuse; says which, and why each.
     """
-    import ray  # noqa: PLC0415, an extra
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On  # noqa: PLC0415
+    import ray  # an extra
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
-    import scaling  # noqa: PLC0415
+    import scaling
 
-    ray.cloudpickle.register_pickle_by_value(scaling)
-    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]
+    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node for node in known if node["Alive"] and node["Resources"].get("CPU")]
     prepare = ray.remote(num_cpus=0, max_retries=0)(prepare_node)
     asked = [prepare.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(spec) for node in nodes]
     problems = []
@@ -86,7 +87,8 @@ def check_nodes(spec: Spec) -> list[str]:
 
 
 def _name(node: dict[str, Any]) -> str:
-    return str(node["NodeManagerHostname"])
+    """The machine's name, and the first letters of what Ray calls it, as in records."""
+    return f"{node['NodeManagerHostname']}:{node['NodeID'][:8]}"
 
 
 def _checksums() -> dict[str, str]:
@@ -141,7 +143,7 @@ def _reachable(address: str) -> str:
             f"{url.scheme}://...@{url.hostname}: the repository's address holds a password or token, which would go to "
             f"every node; take it out, and give each node a credential of its own (`git config credential.helper`)"
         )
-    return str(Path(address).absolute()) if Path(address).exists() else address
+    return str(Path(address).resolve()) if Path(address).exists() else address
 
 
 def _git(*arguments: str) -> str:

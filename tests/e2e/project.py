@@ -31,9 +31,23 @@ FAST = {
     "train.validations": 1,
 }
 
+# A test's repository does not outlive it, and most of what it holds is compressed already: objects are stored and sent
+# as they are, without looking for what one has in common with another, and nobody waits for the disk or tidies up.
+GITCONFIG = """\
+[core]
+	fsync = none
+	compression = 0
+	bigFileThreshold = 100k
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+"""
+
 
 def environment(home: Path) -> dict[str, str]:
     """Variables under which nothing of the person who runs the tests is read, and no network is reached."""
+    (home / "gitconfig").write_text(GITCONFIG)
     nowhere = "http://127.0.0.1:9"
     kept = {key: value for key, value in os.environ.items() if key in ("LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")}
     return kept | {
