@@ -9,7 +9,7 @@ BASE ?= origin/main
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
 unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED \
-  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT
+  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SPACE TRIALS NAME RESUME KEEP
 define newline
 
 
@@ -28,7 +28,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
-  simulate monitor-report export-feedback retrain image check-image plots lock clean
+  simulate monitor-report export-feedback retrain seeds sweep keep image check-image plots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -99,6 +99,18 @@ export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=produc
 retrain: $(VENV)/installed-serve ## is a retraining due for STAGE=production? [DISPATCH=1] starts it [REASON='...' anyway] [EVERY=60]
 	@python -m monitoring.retrain $(call option,stage,STAGE) $(call flag,dispatch,DISPATCH) $(call option,force,REASON) $(call option,every,EVERY)
 
+seeds: $(VENV)/installed | data/prepared/train.npz ## how good with SEEDS=20 seeds: [EXPERIMENT=name-or-revision] [AGAINST=another] [SPLIT=test]
+	@exec python -m scaling.seeds $(call option,experiment,EXPERIMENT) $(call option,against,AGAINST) $(call option,seeds,SEEDS) \
+	  $(call option,split,SPLIT)
+
+sweep: $(VENV)/installed-scale | data/prepared/train.npz ## try TRIALS=200 settings from [SPACE=scaling/sweep.yaml] [NAME=] [KEEP=3], or go on with RESUME=NAME
+	@exec python -m scaling.sweep $(call option,space,SPACE) $(call option,trials,TRIALS) $(call option,name,NAME) \
+	  $(call option,resume,RESUME) $(call option,keep,KEEP)
+
+keep: $(VENV)/installed-scale ## make DVC experiments of SWEEP=name's best trials: [BEST=5] [SEEDS=1]
+	@python -m scaling.keep $(call option,sweep,SWEEP) $(call option,best,BEST) $(call option,seeds,SEEDS)
+	@python -m scaling.frontier $(call option,sweep,SWEEP)
+
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .
 
@@ -135,9 +147,13 @@ $(VENV)/installed-serve: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[serve,monitor]'
 	@touch $@
 
+$(VENV)/installed-scale: $(VENV)/installed
+	$(PIP) install --constraint requirements.lock --editable '.[scale]'
+	@touch $@
+
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,scale,serve,browser]'
-	@touch $@ $(VENV)/installed-serve
+	@touch $@ $(VENV)/installed-serve $(VENV)/installed-scale
 
 # What unit tests start beside Python, for the rules and metrics that are Prometheus's to judge.
 $(VENV)/installed-prometheus: $(VENV)/installed-dev tests/prometheus/install.py
@@ -156,6 +172,9 @@ data/raw: | $(VENV)/installed
 
 data/traffic.npz: | $(VENV)/installed
 	dvc pull $@
+
+data/prepared/train.npz: | $(VENV)/installed
+	dvc pull data/prepared/train.npz data/prepared/validation.npz data/prepared/statistics.json
 
 # Also where another version has come by Git: `dvc repro` would take what lies here for the newer one.
 data/production: data/production.dvc | $(VENV)/installed

@@ -24,7 +24,7 @@ def newcomer(fast, tmp_path_factory):
 
 def provide_environment(project):
     """The environment that runs these tests, with stamps newer than what it is installed from."""
-    stamps = ("installed", "installed-serve", "installed-dev", "installed-prometheus", "installed-tools")
+    stamps = [f"installed{part}" for part in ("", "-serve", "-scale", "-dev", "-prometheus", "-tools")]
     venv = project / ".venv"
     venv.mkdir()
     for part in BIN.parent.iterdir():
