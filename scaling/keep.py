@@ -53,7 +53,15 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.best < 1 or arguments.seeds < 1:
         parser.error("--best, --seeds: at least 1")
-    kept = keep(arguments.sweep, arguments.best, arguments.seeds)
+    verify(keep(arguments.sweep, arguments.best, arguments.seeds))
+
+
+def verify(kept: Iterable[Kept]) -> None:
+    """See to it that every trial has become an experiment that is as it was, or that it is known why not.
+
+    Raises:
+        KeepError: one has not.
+    """
     wrong = [item.name for item in kept if item.problem or (item.differences and not item.reasons)]
     if wrong:
         raise KeepError(f"not as they should be, see above: {', '.join(wrong)}")
@@ -179,7 +187,8 @@ def pipeline(label: str, settings: Mapping[str, Any]) -> str:
     # JSON is what DVC's grammar for values takes, too: [16,48], true, 1e-05, "sgd".
     overrides = [f"--set-param={key}={json.dumps(value, separators=(',', ':'))}" for key, value in settings.items()]
     # Not --queue: `--run-all` would start whatever else is waiting there.
-    command = ["dvc", "exp", "run", "--temp", "--name", label, *overrides, "evaluate"]
+    # --pull: a sweep needs three files of the data, and the driver of a cluster's none of them.
+    command = ["dvc", "exp", "run", "--temp", "--pull", "--name", label, *overrides, "evaluate"]
     answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     commit = experiments().get(label)
     if answer.returncode or commit is None:
@@ -204,6 +213,8 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
     """What is known to change results, and differs between a trial and its experiment, or may."""
     texts = []
     for package, before in description["versions"].items():
+        if package == "optuna":  # which proposes, and trains nothing
+            continue
         now = version(package)
         if now != before:
             texts.append(f"the sweep had {package} {before}, here it is {now}")

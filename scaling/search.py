@@ -70,7 +70,9 @@ class Search(Searcher, tune.Stopper):
             self.problem = problem
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether to stop one trial: that is the scheduler's business."""
+        """Whether to stop one trial: that is the scheduler's business. Called with each measurement that goes on."""
+        if result.get("outcome") != "refused":
+            self._refusals = 0  # somebody works
         return False
 
     def stop_all(self) -> bool:

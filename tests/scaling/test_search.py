@@ -116,6 +116,16 @@ def test_a_node_that_refuses_hands_its_trial_back_and_is_named_once(search, jour
     assert not made.stop_all()
 
 
+def test_a_node_that_refuses_ends_no_sweep_as_long_as_another_works(search):
+    made = search(5)
+    made.suggest("long")
+    for name in "abcd":
+        made.suggest(name)
+        made.on_trial_complete(name, result("refused", (), error="node bad: no data"))
+        made("long", result(None))  # a measurement of the one that works
+    assert not made.stop_all()
+
+
 def test_where_all_refuse_the_sweep_ends(search, journal):
     made = search(5)
     for name in "abc":
