@@ -19,8 +19,9 @@ quoted = '$(subst $(newline), ,$(subst ','\'',$(value $(1))))'
 option = $(if $(filter command,$(origin $(2))),--$(1)=$(call quoted,$(2)))
 flag = $(if $(filter command,$(origin $(2))),$(if $(filter-out 0 no,$(value $(2))),--$(1)))
 push = $(call flag,push,PUSH)
-# A file's tests stay in one process, since they share what was costly to prepare. Three, for many of them wait.
-PARALLEL := --numprocesses 3 --dist loadfile
+# A file's tests stay in one process, since they share what was costly to prepare. Three, for many of them wait. The order
+# is that of tests/conftest.py, where the longest come first.
+PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -47,7 +48,7 @@ test: lint $(VENV)/installed-tools ## set up, then lint, types and all tests
 	python -m pytest $(PARALLEL) --cov
 	python -m coverage report --include='digits/*,stages/*' --fail-under=95
 
-test-quick: $(VENV)/installed-tools ## unit tests alone
+test-quick: $(VENV)/installed-prometheus ## unit tests alone
 	python -m pytest $(PARALLEL) -m 'not e2e'
 
 lint: $(VENV)/installed-dev ## style, types, workflows, Dockerfile
@@ -154,10 +155,14 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,scale,serve,browser]'
 	@touch $@ $(VENV)/installed-serve $(VENV)/installed-scale
 
-# What the tests start beside Python: a browser, Prometheus, an S3 server.
-$(VENV)/installed-tools: $(VENV)/installed-dev tests/s3_server.lock tests/browser/package-lock.json tests/prometheus/install.py
-	python -m tests.browser.install
+# What unit tests start beside Python, for the rules and metrics that are Prometheus's to judge.
+$(VENV)/installed-prometheus: $(VENV)/installed-dev tests/prometheus/install.py
 	python -m tests.prometheus.install
+	@touch $@
+
+# What the other tests start besides: a browser, an S3 server.
+$(VENV)/installed-tools: $(VENV)/installed-prometheus tests/s3_server.lock tests/browser/package-lock.json
+	python -m tests.browser.install
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
 	@touch $@

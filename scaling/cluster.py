@@ -23,6 +23,7 @@ _QUIET = {
     "TUNE_WARN_THRESHOLD_S": "10",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # a lost node is a line of ours, not twenty of its log
 }
 # On the loopback interface alone, as Ray does by itself where it does not support clusters.
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -57,10 +58,11 @@ def connected(address: str | None, threads: int, device: str) -> Iterator[Cluste
     os.environ.update(_QUIET | (_LOOPBACK if address is None else {}))
     import ray
 
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # how a trial ends is told by its record
     if address is None:
         ray.init(
             address="local",
-            num_cpus=max(threads, len(os.sched_getaffinity(0))),
+            num_cpus=max(threads, processors()),
             object_store_memory=_STORE_BYTES,
             include_dashboard=False,
             log_to_driver=False,
@@ -78,6 +80,11 @@ def connected(address: str | None, threads: int, device: str) -> Iterator[Cluste
         yield room(ray.nodes(), address, threads, device)  # type: ignore[no-untyped-call]
     finally:
         ray.shutdown()
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def room(nodes: list[dict[str, Any]], address: str | None, threads: int, device: str) -> Cluster:

@@ -185,11 +185,20 @@ def test_ctrl_c_says_how_to_go_on(driven, capsys):
     assert [record["trial"] for record in records.read("one")] == ["00000", "00001"]
 
 
-def test_what_stops_a_sweep_says_how_to_go_on(driven):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PipelineError("no worker can run trials"), "no worker can run trials"),
+        (OSError(28, "No space left on device", "sweeps/one/trials.jsonl"), "sweeps/one/trials.jsonl: No space left"),
+    ],
+)
+def test_what_stops_a_sweep_says_how_to_go_on(driven, error, message):
     def refused(wanted, journal, spec, address):
-        raise PipelineError("no worker can run trials")
+        raise error
 
-    with pytest.raises(SweepError, match=r"(?s)no worker can run trials\n.*go on with: make sweep RESUME=one"):
+    with pytest.raises(
+        SweepError, match=rf"(?s)^{message}.*\n  what has ended is kept, go on with: make sweep RESUME=one"
+    ):
         driven(refused, *NEW)
 
 
