@@ -2,9 +2,12 @@
 
 python -m scaling.keep --sweep=NAME [--best=5] [--seeds=1]
 
-Trial 00012 of sweep NAME becomes the experiment sweep-NAME-00012, beside the workspace, which stays as it is; what is
-there already is not run again. The validation accuracies of the run have to equal the trial's; where they do not, it
-says why. With more seeds, the same settings are run with others, too: sweep-NAME-00012-seed1 and so on.
+Trial 00012 of sweep NAME becomes the experiment sweep-NAME-00012, which runs in a folder of its own; what is there
+already is not run again. The validation accuracies of the run have to equal the trial's; where they do not, it says
+why. With more seeds, the same settings are run with others, too: sweep-NAME-00012-seed1 and so on.
+
+The workspace is as it was. But when an experiment starts, `dvc exp run` puts aside what is not committed and brings it
+back, within seconds: what is saved in between is lost.
 """
 
 import argparse
@@ -214,7 +217,7 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
         code = [path for path in sums if path.endswith(".py")]
         other = [path for path in code if checksum_of(description["commit"], path) != sums[path]]
         texts += [f"{path} is not as in commit {description['commit'][:7]}, with which the sweep ran" for path in other]
-    if record["node"] != platform.node():
+    if record["node"].partition(":")[0] != platform.node():  # what follows is Ray's name for it, another each time
         texts.append(f"the trial ran on {record['node']}: other last bits if that has CUDA, or one of the two no AVX2")
     _, train = trained(commit)
     if train.instructions == "native":

@@ -93,6 +93,7 @@ class Search(Searcher, tune.Stopper):
         self._deaths[number] = self._deaths.get(number, 0) + 1
         if self._deaths[number] < _DEATHS:
             self._waiting.append(number)
+            self._progress.note(f"warning: trial {number:05} has lost its worker, and runs again")
             return
         text = f"its worker died {_DEATHS} times, for want of memory perhaps"
         nothing: dict[str, Any] = {

@@ -82,11 +82,12 @@ def test_another_driver_goes_on_with_what_has_no_record(search, journal):
     assert [number(second.suggest(name)) for name in "xyz"] == ["00000", "00002", "00003"]
 
 
-def test_a_trial_whose_worker_dies_runs_again_with_the_same_settings(search, journal):
+def test_a_trial_whose_worker_dies_runs_again_with_the_same_settings(search, journal, capfd):
     made = search(2)
     lost = made.suggest("a")
     made.on_trial_complete("a", error=True)
     assert journal.records == []
+    assert capfd.readouterr().err == "warning: trial 00000 has lost its worker, and runs again\n"
     assert made.suggest("b") == lost
     made.on_trial_complete("b", result("finished"))
     assert [record["trial"] for record in journal.records] == ["00000"]
