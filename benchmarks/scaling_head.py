@@ -4,6 +4,7 @@ First with workers that are none: whatever the driver does of its own for a tria
 keep its record), for many workers at once. Then with Ray Tune and workers that only answer, on this machine.
 
 python -m benchmarks.scaling_head [--trials 3000] [--workers 1000] [--real-trials 1000] [--real-workers 16]
+(--real-trials 0: the first part alone)
 """
 
 import argparse
@@ -76,20 +77,32 @@ def main() -> None:
     parser.add_argument("--real-trials", type=int, default=1000)
     parser.add_argument("--real-workers", type=int, default=16)
     arguments = parser.parse_args()
-    own = table(
-        ["trials", "propose", "judge its measurements", "keep and learn", "together"],
-        alone(arguments.trials, arguments.workers),
-    )
-    real, system = on_tune(arguments.real_trials, arguments.real_workers)
-    tuned = table(["trials", "driver with Ray Tune", "trials a second"], real)
+    publish_own(arguments.trials, arguments.workers)
+    if arguments.real_trials:
+        publish_tuned(arguments.real_trials, arguments.real_workers)
+
+
+def publish_own(trials: int, workers: int) -> None:
+    """The first table."""
+    header = ["trials", "propose", "judge its measurements", "keep and learn", "together"]
     body = (
-        f"The driver's own work, CPU milliseconds a trial, {arguments.workers:,} trials at a time:\n\n{own}\n\n"
-        f"With Ray Tune, {arguments.real_workers} workers that answer at once, CPU milliseconds a trial:\n\n{tuned}\n\n"
-        f"Ray's own processes on the head node took another {system:.1f} CPU milliseconds a trial. Mean of the trials "
-        f"since the line above; {len(space.load().domains)} settings are varied, a trial has up to five measurements."
+        f"{table(header, alone(trials, workers))}\n\nCPU milliseconds of the driver a trial, mean; {workers:,} trials at "
+        f"a time, of {len(space.load().domains)} settings and five measurements at most, made up."
     )
-    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in vars(arguments).items())
-    publish("scaling_head", f"python -m benchmarks.scaling_head {options}", body, "ray", "optuna")
+    command = f"python -m benchmarks.scaling_head --trials {trials} --workers {workers} --real-trials 0"
+    publish("scaling_head", command, body, "ray", "optuna")
+
+
+def publish_tuned(trials: int, workers: int) -> None:
+    """The second table."""
+    rows, system = on_tune(trials, workers)
+    body = (
+        f"{table(['trials', 'CPU milliseconds of the driver a trial', 'trials a second'], rows)}\n\nRay Tune, with "
+        f"{workers} workers that answer at once, all on one machine. Ray's own processes, as a head node has them, took "
+        f"{system:.1f} CPU milliseconds a trial."
+    )
+    command = f"python -m benchmarks.scaling_head --real-trials {trials} --real-workers {workers}"
+    publish("scaling_tune", command, body, "ray", "optuna")
 
 
 def blocks(count: int) -> list[tuple[int, int]]:

@@ -49,13 +49,13 @@ def main() -> None:
             nodes = [fetch(folder / str(number), address, host, commit, sums) for number in range(count)]
     data = sum(Path(name).stat().st_size for name in DATA) / 1e6
     rows = [
-        ["megabytes that Git receives: code, and the data of the embedded DVC remote", spread([n.megabytes for n in nodes])],
+        ["megabytes that Git receives, data of the embedded DVC remote with it", spread([n.megabytes for n in nodes])],
         ["of them data, which another DVC remote would send", f"{data:.2f}"],
         ["megabytes on the node's disk", spread([n.kept for n in nodes])],
         ["seconds until the node is ready", spread([n.seconds for n in nodes])],
         ["CPU seconds of the node", spread([n.cpu for n in nodes])],
         ["CPU seconds of the Git host", spread([n.host for n in nodes])],
-    ]  # fmt: skip
+    ]
     body = f"{table(['a new node', 'median (range)'], rows)}\n\n{count} nodes, one after the other."
     publish("scaling_node", f"python -m benchmarks.scaling_node --nodes {count}", body, "dvc")
 

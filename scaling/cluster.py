@@ -23,6 +23,7 @@ _QUIET = {
     "TUNE_WARN_THRESHOLD_S": "10",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # a lost node is a line of ours, not twenty of its log
 }
 _OWN = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # loopback interface alone, as where Ray supports no clusters
@@ -59,6 +60,7 @@ def connected(address: str | None, threads: int, device: str) -> Iterator[Cluste
     os.environ.update(_QUIET | (_OWN if address is None else {}))
     import ray
 
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # how a trial ends is told by its record
     if address is None:
         ray.init(
             address="local",

@@ -199,7 +199,7 @@ def test_the_pipeline_runs_beside_the_workspace_and_says_why_it_failed(dvc):
     with pytest.raises(ExperimentError) as error:
         keep.pipeline("night", settings)
     assert json.loads(Path(dvc).read_text()) == [
-        *("exp", "run", "--temp", "--name", "night"),
+        *("exp", "run", "--temp", "--pull", "--name", "night"),
         *("--set-param=model.channels=[4,8]", "--set-param=train.learning_rate=1e-05"),
         *("--set-param=train.whitening=true", '--set-param=train.optimizer="sgd"', "evaluate"),
     ]
