@@ -86,8 +86,8 @@ def publish_own(trials: int, workers: int) -> None:
     """The first table."""
     header = ["trials", "propose", "judge its measurements", "keep and learn", "together"]
     body = (
-        f"{table(header, alone(trials, workers))}\n\nCPU milliseconds of the driver a trial, mean; {workers:,} trials at "
-        f"a time, of {len(space.load().domains)} settings and five measurements at most, made up."
+        f"{table(header, alone(trials, workers))}\n\nCPU milliseconds of the driver a trial, mean; {workers:,} trials "
+        f"at a time, of {len(space.load().domains)} settings and five measurements at most, made up."
     )
     command = f"python -m benchmarks.scaling_head --trials {trials} --workers {workers} --real-trials 0"
     publish("scaling_head", command, body, "ray", "optuna")
@@ -98,8 +98,8 @@ def publish_tuned(trials: int, workers: int) -> None:
     rows, system = on_tune(trials, workers)
     body = (
         f"{table(['trials', 'CPU milliseconds of the driver a trial', 'trials a second'], rows)}\n\nRay Tune, with "
-        f"{workers} workers that answer at once, all on one machine. Ray's own processes, as a head node has them, took "
-        f"{system:.1f} CPU milliseconds a trial."
+        f"{workers} workers that answer at once, all on one machine. Ray's own processes, as a head node has them, "
+        f"took {system:.1f} CPU milliseconds a trial."
     )
     command = f"python -m benchmarks.scaling_head --real-trials {trials} --real-workers {workers}"
     publish("scaling_tune", command, body, "ray", "optuna")
