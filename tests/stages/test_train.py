@@ -1,6 +1,10 @@
 import csv
+import errno
+import hashlib
+import importlib
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,8 +58,14 @@ def test_summary_holds_the_last_values(pipeline):
     assert summary["temperature"] == pytest.approx(weights.load(train.WEIGHTS)[0].temperature.item())
 
 
+def test_the_time_of_a_training_names_its_weights(pipeline):
+    train.main()
+    noted = json.loads(train.TIMES.read_text())
+    assert noted["weights_md5"] == hashlib.md5(train.WEIGHTS.read_bytes()).hexdigest()
+
+
 def test_times_stay_outside_what_is_tracked(pipeline):
-    assert set(json.loads(train.TIMES.read_text())) == {"seconds", "seconds_per_epoch"}
+    assert set(json.loads(train.TIMES.read_text())) == {"seconds", "seconds_per_epoch", "weights_md5"}
     assert not train.TIMES.is_relative_to("results")
     assert not any(b"second" in content or b"timestamp" in content for content in tracked().values())
 
@@ -130,3 +140,22 @@ def test_missing_input_is_one_message(pipeline):
     train.VALIDATION.unlink()
     with pytest.raises(SystemExit, match=r"^error: data/prepared/validation\.npz: No such file .*\n.*run `dvc repro`"):
         run(train.main)
+
+
+def test_a_curve_that_does_not_fit_on_the_disk_is_named(pipeline, monkeypatch):
+    weights = train.WEIGHTS.read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")  # of a write, which does not know its file
+
+    monkeypatch.setattr(train, "follow", full)
+    with pytest.raises(SystemExit, match=r"^error: results/train: No space left on device\n  free some space"):
+        run(train.main)
+    assert train.WEIGHTS.read_bytes() == weights
+
+
+def test_what_hides_pandas_gives_it_back(monkeypatch):
+    monkeypatch.delitem(sys.modules, "pandas", raising=False)
+    with train.without("pandas"), pytest.raises(ImportError):
+        importlib.import_module("pandas")
+    assert "pandas" not in sys.modules
