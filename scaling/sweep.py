@@ -15,6 +15,7 @@ import argparse
 import os
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,9 @@ def main() -> None:
             raise SweepError(f"{error.filename or name}: {error.strerror}\n  {_GO_ON}{name}") from None
         ended = list(journal.records)
     print(summary(ended))
-    if wanted["keep"]:
-        keep.keep(name, wanted["keep"])
+    kept = keep.keep(name, wanted["keep"]) if wanted["keep"] else []
     frontier.write(name)
+    keep.verify(kept)
 
 
 def parsed() -> argparse.Namespace:
@@ -101,7 +102,7 @@ def fresh(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description]:
         "commit": spec.commit,
         "data": spec.data,
         "params": settings.base(),
-        "versions": spec.versions,
+        "versions": spec.versions | {"optuna": metadata.version("optuna")},
     }
 
 
@@ -117,7 +118,7 @@ def resumed(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description
         "commit": spec.commit,
         "data": spec.data,
         "params": settings.base(),
-        "versions": spec.versions,
+        "versions": spec.versions | {"optuna": metadata.version("optuna")},
     }
     for what, value in now.items():
         before = wanted[what]  # type: ignore[literal-required]

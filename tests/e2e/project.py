@@ -53,6 +53,7 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(home),
+        "PYTHONPATH": str(HOOKS),
         "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_AUTHOR_NAME": "Test",
@@ -216,7 +217,6 @@ class Held(Running):
     def __init__(self, project: Project, stage: str, file: str, folder: Path, env: dict[str, str]) -> None:
         self.reached, self.go_on = folder / "reached", folder / "go-on"
         hold = {
-            "PYTHONPATH": str(HOOKS),
             "HOLD_STAGE": stage,
             "HOLD_FILE": file,
             "HOLD_REACHED": str(self.reached),
