@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import psutil
 from ray.tune.schedulers import TrialScheduler
@@ -144,7 +145,7 @@ def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple
             assert isinstance(asked, dict), search.problem
             trial = SimpleNamespace(trial_id=f"{begun:05}")
             scheduler.on_trial_add(nobody, trial)  # type: ignore[arg-type]
-            state = {"outcome": None, "error": None, "seconds": 4.0, "curve": [], "node": "none"}
+            state: dict[str, Any] = {"outcome": None, "error": None, "seconds": 4.0, "curve": [], "node": "none"}
             curve = measured(state, random.Random(begun))  # noqa: S311 (it makes curves up)
             running.append((trial, proposed, state, curve))
             begun += 1
@@ -164,8 +165,8 @@ def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple
 
 def on_tune(trials: int, workers: int) -> tuple[list[list[str]], float]:
     """Rows of the second table, and CPU milliseconds a trial of Ray's own processes."""
-    tuning.Training = Answering  # type: ignore[misc]
-    with sweep(trials) as (wanted, journal), connected(None, 1, "cpu") as found:
+    patch = mock.patch.object(tuning, "Training", Answering)
+    with patch, sweep(trials) as (wanted, journal), connected(None, 1, "cpu") as found:
         progress = Silent(trials)
         few = Cluster(None, found.cpus, 0, workers)._replace(cpus=found.workers / workers)  # type: ignore[arg-type]
         spec = Spec(None, None, None, {}, versions())
@@ -199,8 +200,14 @@ def sweep(trials: int) -> Iterator[tuple[Description, Journal]]:
     known: Base = base()
     with tempfile.TemporaryDirectory() as folder:
         wanted: Description = {
-            **{"space": space.load().document, "trials": trials, "seed": 0, "keep": 0, "commit": None},  # type: ignore[typeddict-item]
-            **{"data": {}, "params": known, "versions": versions()},
+            "space": space.load().document,
+            "trials": trials,
+            "seed": 0,
+            "keep": 0,
+            "commit": None,
+            "data": {},
+            "params": known,
+            "versions": versions(),
         }
         here = Path.cwd()
         os.chdir(folder)

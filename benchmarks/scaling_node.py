@@ -8,19 +8,20 @@ python -m benchmarks.scaling_node [--nodes 5]
 import argparse
 import contextlib
 import os
+import shutil
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import psutil
 
 from benchmarks.distributed import spread
 from benchmarks.machine import children_seconds, publish, table
 from benchmarks.running import free_port
-from scaling import fetching
 from scaling.checkout import checked_out
 from scaling.source import DATA, describe_code
 
@@ -86,19 +87,16 @@ def serving(folder: Path) -> Iterator[tuple[str, psutil.Process]]:
 def fetch(cache: Path, address: str, host: psutil.Process, commit: str, sums: dict[str, str]) -> Node:
     """Prepare one node, whose cache is empty."""
     received = []
-    remove = fetching.shutil.rmtree
+    remove = shutil.rmtree
 
     def weighed(path: os.PathLike[str], *rest: object, **options: object) -> None:
         if Path(path).name == ".git":  # it is removed once all is fetched
             received.append(weight(Path(path) / "objects"))
         remove(path, *rest, **options)  # type: ignore[arg-type]
 
-    fetching.shutil.rmtree = weighed  # type: ignore[assignment]
     before, served, started = children_seconds(), reaped(host), time.perf_counter()
-    try:
+    with mock.patch.object(shutil, "rmtree", weighed):
         checked_out(cache, address, commit, sums)
-    finally:
-        fetching.shutil.rmtree = remove
     seconds, cpu = time.perf_counter() - started, children_seconds() - before
     time.sleep(1)  # until the daemon has counted its children
     result = Node(seconds, cpu, reaped(host) - served, received[0], weight(cache))
