@@ -10,7 +10,10 @@ import pytest
 
 
 def prepared(factory: pytest.TempPathFactory, name: str, prepare: Callable[[Path], object]) -> Path:
-    """The folder of that name, which `prepare` has made in this run of the tests. Do not change it."""
+    """The folder of that name, which `prepare` has made in this run of the tests.
+
+    Do not change it, and run nothing there that does so for a moment: another process may be copying it.
+    """
     common = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         common = common.parent  # of the folders that each process has for itself
