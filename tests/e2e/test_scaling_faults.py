@@ -32,14 +32,18 @@ def cluster(tmp_path_factory, env):
         nodes.close()
 
 
-@pytest.fixture
-def two(cluster) -> Nodes:
+def workable(cluster: Nodes) -> Nodes:
     """The cluster with two nodes that can work, and no other."""
     for name in cluster.named.keys() - {"a", "b"}:
         cluster.remove(name)
     for name in {"a", "b"} - cluster.named.keys():
         cluster.add(name)
     return cluster
+
+
+@pytest.fixture
+def two(cluster) -> Nodes:
+    return workable(cluster)
 
 
 @pytest.fixture(scope="module")
@@ -137,8 +141,7 @@ def test_nodes_that_can_not_work_are_refused_and_named(lab, checkout, two, start
 @pytest.fixture(scope="module")
 def both(lab, cluster):
     """Records and output of two sweeps at once, in one of which trials diverge."""
-    for name in {"a", "b"} - cluster.named.keys():
-        cluster.add(name)
+    workable(cluster)
     sweeps = [
         Sweep(lab, cluster, "one"),
         Sweep(lab, cluster, "diverging", "--space=diverging.yaml", "--trials=4", "--keep=0", "--name=diverging"),
