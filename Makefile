@@ -9,7 +9,7 @@ BASE ?= origin/main
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
 unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED ALONE \
-  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT
+  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SPACE TRIALS NAME RESUME KEEP
 define newline
 
 
@@ -27,7 +27,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
-  simulate monitor-report export-feedback retrain image check-image plots lock clean
+  simulate monitor-report export-feedback retrain sweep image check-image plots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -98,6 +98,10 @@ export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=produc
 retrain: $(VENV)/installed-serve ## is a retraining due for STAGE=production? [DISPATCH=1] starts it [REASON='...' anyway] [EVERY=60]
 	@python -m monitoring.retrain $(call option,stage,STAGE) $(call flag,dispatch,DISPATCH) $(call option,force,REASON) $(call option,every,EVERY)
 
+sweep: $(VENV)/installed-scale | data/prepared/train.npz ## try TRIALS=200 settings from [SPACE=scaling/sweep.yaml] [NAME=] [KEEP=3], or go on with RESUME=NAME
+	@exec python -m scaling.sweep $(call option,space,SPACE) $(call option,trials,TRIALS) $(call option,name,NAME) \
+	  $(call option,resume,RESUME) $(call option,keep,KEEP)
+
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .
 
@@ -134,9 +138,13 @@ $(VENV)/installed-serve: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[serve,monitor]'
 	@touch $@
 
+$(VENV)/installed-scale: $(VENV)/installed
+	$(PIP) install --constraint requirements.lock --editable '.[scale]'
+	@touch $@
+
 $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,scale,serve,browser]'
-	@touch $@ $(VENV)/installed-serve
+	@touch $@ $(VENV)/installed-serve $(VENV)/installed-scale
 
 # What the tests start beside Python: a browser, Prometheus, an S3 server.
 $(VENV)/installed-tools: $(VENV)/installed-dev tests/s3_server.lock tests/browser/package-lock.json tests/prometheus/install.py
@@ -151,6 +159,9 @@ data/raw: | $(VENV)/installed
 
 data/traffic.npz: | $(VENV)/installed
 	dvc pull $@
+
+data/prepared/train.npz: | $(VENV)/installed
+	dvc pull data/prepared/train.npz data/prepared/validation.npz data/prepared/statistics.json
 
 # Also where another version has come by Git: `dvc repro` would take what lies here for the newer one.
 data/production: data/production.dvc | $(VENV)/installed

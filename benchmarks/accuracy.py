@@ -37,7 +37,8 @@ def main() -> None:
         rows.append([f"{len(images.labels):,}", *spread(scores), str(len(scores))])
     header = ["training images", "mean test accuracy", "standard deviation", "lowest", "highest", "seeds"]
     command = f"python -m benchmarks.accuracy --seeds {arguments.seeds} --choice {arguments.choice}"
-    publish(f"accuracy_{arguments.choice}", command, table(header, rows), "torch", "numpy")
+    body = table(header, rows)
+    publish(f"accuracy_{arguments.choice}", command, body, "torch", "numpy")
 
 
 def accuracy(model: ModelParams, train: TrainParams, seed: int, images: Labelled, test: Labelled) -> float:

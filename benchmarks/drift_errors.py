@@ -39,7 +39,8 @@ def main() -> None:
         f"before the rate rises. After a false alarm the CUSUM begins anew; a stream that is "
         f"alarmed before the rise counts as if it began there."
     )
-    publish("drift_errors", f"python -m benchmarks.drift_errors --streams {streams}", body, "numpy")
+    command = f"python -m benchmarks.drift_errors --streams {streams}"
+    publish("drift_errors", command, body, "numpy")
 
 
 def alarms(fresh: Cusum, wrong: np.ndarray) -> int:

@@ -1,8 +1,8 @@
 """What a window of 100 images costs without inference, here and with evidently, in turns in one run.
 
-python -m benchmarks.drift_speed --rival /path/to/python [--rounds 5]
+python -m benchmarks.drift_speed --rival PYTHON [--rounds 5]
 
-The rival's Python has an environment of its own: `pip install evidently 'pandas<3'`.
+PYTHON is the rival's, in an environment of its own: `pip install evidently 'pandas<3'`.
 """
 
 import argparse
@@ -59,8 +59,8 @@ def main() -> None:
         for _ in range(arguments.rounds):
             for name, call in ours.items():
                 measured[name].append(milliseconds(call))
-            command = [arguments.rival, "-W", "ignore", str(RIVAL), str(file)]
-            said = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+            rival = [arguments.rival, "-W", "ignore", str(RIVAL), str(file)]
+            said = json.loads(subprocess.run(rival, check=True, stdout=subprocess.PIPE).stdout)
             theirs.append(said["milliseconds"])
     total = [sum(pair) for pair in zip(measured["data drift"], measured["label shift"], strict=True)]
     ratios = [rival / own for rival, own in zip(theirs, total, strict=True)]
@@ -74,7 +74,8 @@ def main() -> None:
         f"{table(header, rows)}\n\n{arguments.rounds} rounds in turns, the median of {CALLS} calls each, of evidently "
         f"3, after a first call that does not count; processor time, since other programs ran beside."
     )
-    publish("drift_speed", f"python -m benchmarks.drift_speed --rounds {arguments.rounds}", body, "numpy", "scipy")
+    command = f"python -m benchmarks.drift_speed --rival PYTHON --rounds {arguments.rounds}"
+    publish("drift_speed", command, body, "numpy", "scipy")
 
 
 def milliseconds(call: Callable[[], object]) -> float:

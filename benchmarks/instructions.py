@@ -13,6 +13,7 @@ import sys
 
 from benchmarks.choices import params
 from benchmarks.machine import publish, table
+from digits import drift_reference
 from digits.dataset import labelled
 from digits.onnx_model import OnnxModel
 from digits.recipe import pin_cpu
@@ -22,6 +23,7 @@ from stages.preprocess import STATISTICS, TRAIN
 
 STEPS = 6  # an emulated processor needs ten seconds for each
 SCORED = 300
+PARTS = ("weights", "temperature", "probabilities", "reference")
 PROCESSORS = {
     "Haswell-v4": "Intel 2013, AVX2",
     "Skylake-Client-v4": "Intel 2015, AVX2",
@@ -46,15 +48,15 @@ def main() -> None:
     runs |= {f"{name} ({made})": measure([emulator, "-cpu", name], "avx2") for name, made in PROCESSORS.items()}
     runs["this machine, train.instructions=native"] = measure([], "native")
     rows = [
-        [name, *("same" if result[part] == here[part] else "other" for part in ("weights", "probabilities"))]
-        for name, result in runs.items()
+        [name, *("same" if result[part] == here[part] else "other" for part in PARTS)] for name, result in runs.items()
     ]
     body = (
-        f"Bits of the weights after {STEPS} steps of the default training (`train.instructions: avx2`), and of ONNX "
-        f"Runtime's\nprobabilities for {SCORED} images, against this machine's:\n\n"
-        + table(["processor", "weights", "probabilities"], rows)
+        f"Bits of the weights after {STEPS} steps of the default training (`train.instructions: avx2`), of the "
+        f"temperature that calibrates them, of ONNX Runtime's probabilities for {SCORED} images with the shipped "
+        f"model, and of the drift reference that is made of them, against this machine's:\n\n"
+        + table(["processor", *PARTS], rows)
     )
-    publish("instructions", "python -m benchmarks.instructions", body, "torch", "onnxruntime")
+    publish("instructions", "python -m benchmarks.instructions", body, "torch", "onnxruntime", "numpy")
 
 
 def measure(emulator: list[str], instructions: str, **environment: str) -> dict[str, str]:
@@ -68,7 +70,7 @@ def measure(emulator: list[str], instructions: str, **environment: str) -> dict[
 
 
 def compute(instructions: str) -> dict[str, str]:
-    """Checksums of weights and probabilities on this processor."""
+    """Checksums of `PARTS` on this processor."""
     model_params, recipe = params([f"train.instructions={instructions}", "train.validations=1"])
     pin_cpu(recipe)
     import torch
@@ -85,9 +87,16 @@ def compute(instructions: str) -> dict[str, str]:
     for _ in training.fit(model, few, few, dataclasses.replace(recipe, device="cpu")):
         pass
     weights = b"".join(tensor.contiguous().numpy().tobytes() for tensor in model.state_dict().values())
-    probabilities = OnnxModel(ONNX).probabilities(read_arrays(TEST, "images")[0][:SCORED])
-    digests = {"weights": weights, "probabilities": probabilities.tobytes()}
-    return {name: hashlib.sha256(content).hexdigest()[:16] for name, content in digests.items()}
+    images = read_arrays(TEST, "images")[0][:SCORED]
+    probabilities = OnnxModel(ONNX).probabilities(images)
+    reference = vars(drift_reference.build(images, probabilities))
+    contents = (
+        weights,
+        f"{training.calibrate(model, few)}".encode(),
+        probabilities.tobytes(),
+        b"".join(reference[field].tobytes() for field in drift_reference.FIELDS),
+    )
+    return {name: hashlib.sha256(content).hexdigest()[:16] for name, content in zip(PARTS, contents, strict=True)}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from benchmarks.basis import line
 from digits.storage import write_text
 
 RESULTS = Path("benchmarks/results")
@@ -49,14 +50,22 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def publish(name: str, command: str, body: str, *packages: str) -> None:
-    """Print a result and keep it in benchmarks/results/, with the command and the machine.
+    """Print a result and keep it in benchmarks/results/, with the command, the machine and what it holds for.
 
     Where a document quotes the one before, it quotes this one from now on.
+
+    Raises:
+        BasisError: what it holds for is not what dvc.lock names.
     """
-    text = f"{body}\n\nMeasured by `{command}` on {describe(*packages)}.\n"
-    print(text)
-    path = RESULTS / f"{name}.md"
-    before = path.read_text() if path.exists() else ""
+    print(f"{body}\n")
+    measured = f"Measured by `{command}` on {describe(*packages)}.\n{line(name)}"
+    print(measured)
+    rewritten(RESULTS / f"{name}.md", f"{body}\n\n{measured}")
+
+
+def rewritten(path: Path, text: str) -> None:
+    """Put `text` in place of what a result's file has, there and in each document that quotes it."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
     for document in QUOTING:
         if before and before in (quoting := document.read_text(encoding="utf-8")):
             write_text(document, quoting.replace(before, text))

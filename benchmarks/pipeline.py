@@ -42,18 +42,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         ours, empty = clone(Path(folder) / "ours"), one_stage(Path(folder) / "empty")
         call(ours, environment, "dvc", "pull", "--quiet", "data/production")
-        whole, parts, noop, floor, epochs, makes = [], [], [], [], [], []
+        whole, parts, epochs = [], [], []
+        noop: list[float] = []
+        floor: list[float] = []
+        makes: list[float] = []
         for _ in range(rounds):
             for path in (".dvc/cache", ".dvc/tmp", "data/raw", "data/prepared", "models"):
                 shutil.rmtree(ours / path, ignore_errors=True)
             whole.append(seconds(lambda: call(ours, environment, "dvc", "repro", "--force", "--quiet")))
             epochs.append(json.loads((ours / "timings/train.json").read_text())["seconds"])
             imports = sum(seconds(lambda line=line: imported(ours, line)) for line in IMPORTS.values())  # type: ignore[misc]
-            noops = [seconds(lambda: call(ours, environment, "dvc", "repro")) for _ in range(5)]
-            floors = [seconds(lambda: call(empty, environment, "dvc", "repro")) for _ in range(5)]
-            makes.append(statistics.median(seconds(lambda: call(ours, environment, *MAKE)) for _ in range(5)))
-            noop.append(statistics.median(noops))
-            floor.append(statistics.median(floors))
+            # In turns, so that what else the machine does hits all of them.
+            idle = ((ours, ("dvc", "repro")), (empty, ("dvc", "repro")), (ours, MAKE))
+            turns = [[seconds(lambda c=case: call(c[0], environment, *c[1])) for case in idle] for _ in range(5)]  # type: ignore[misc]
+            for series, values in zip((noop, floor, makes), zip(*turns, strict=True), strict=True):
+                series.append(statistics.median(values))
             parts.append(epochs[-1] + imports + noop[-1])
             print(f"whole {whole[-1]:.1f} s, parts {parts[-1]:.1f} s, epoch {epochs[-1]:.1f} s", flush=True)
     rows = [

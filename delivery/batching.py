@@ -11,6 +11,7 @@ import numpy as np
 
 from delivery.log import PredictionLog, Scored
 from delivery.slot import TOGETHER, Loaded, Slot
+from digits.dataset import IMAGE_SIZE
 
 
 class Answer(NamedTuple):
@@ -23,7 +24,7 @@ class Answer(NamedTuple):
 
 
 class Waiting:
-    """One request's images on their way to an answer: 784 bytes each."""
+    """One request's images on their way to an answer, a byte a pixel."""
 
     __slots__ = ("count", "future", "loaded", "pixels")
 
@@ -106,7 +107,9 @@ class Batcher:
             self._loop.call_soon_threadsafe(self._deliver, batch, loaded, answers)
 
     def _score(self, loaded: Loaded, batch: list[Waiting]) -> list[Answer]:
-        pixels = np.frombuffer(b"".join(waiting.pixels for waiting in batch), np.uint8).reshape(-1, 28, 28)
+        pixels = np.frombuffer(b"".join(waiting.pixels for waiting in batch), np.uint8).reshape(
+            -1, IMAGE_SIZE, IMAGE_SIZE
+        )
         probabilities = loaded.model.probabilities(pixels)
         labels = probabilities.argmax(axis=1).tolist()
         scored = Scored(loaded.version, pixels, probabilities, labels)

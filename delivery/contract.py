@@ -6,24 +6,23 @@ from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringC
 from pydantic_core import core_schema
 
 from delivery.log import Feedback
-
-SIDE = 28
+from digits.dataset import CLASSES, IMAGE_SIZE
 
 
 class _Rows:
-    """28 rows of 28 grey levels in JSON; 784 bytes in Python."""
+    """Rows of grey levels in JSON, 28 of 28; as many bytes in Python."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         def square(items: core_schema.CoreSchema) -> core_schema.CoreSchema:
-            return core_schema.list_schema(items, min_length=SIDE, max_length=SIDE, fail_fast=True)
+            return core_schema.list_schema(items, min_length=IMAGE_SIZE, max_length=IMAGE_SIZE, fail_fast=True)
 
         rows = square(square(core_schema.int_schema(strict=True)))
         return core_schema.no_info_after_validator_function(cls._as_bytes, rows)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, _schema: Any, _handler: Any) -> dict[str, Any]:
-        size = {"type": "array", "minItems": SIDE, "maxItems": SIDE}
+        size = {"type": "array", "minItems": IMAGE_SIZE, "maxItems": IMAGE_SIZE}
         return {**size, "items": {**size, "items": {"type": "integer", "minimum": 0, "maximum": 255}}}
 
     @staticmethod
@@ -31,7 +30,9 @@ class _Rows:
         try:  # which checks the range at a fifth of what pydantic takes for it
             return b"".join(map(bytes, rows))
         except ValueError:
-            row, column = next((r, c) for r in range(SIDE) for c in range(SIDE) if not 0 <= rows[r][c] <= 255)
+            row, column = next(
+                (r, c) for r in range(IMAGE_SIZE) for c in range(IMAGE_SIZE) if not 0 <= rows[r][c] <= 255
+            )
             raise ValueError(f"the pixel in row {row}, column {column} is below 0 or above 255") from None
 
 
@@ -39,8 +40,8 @@ Image = Annotated[bytes, _Rows]
 
 
 def as_rows(image: bytes) -> list[list[int]]:
-    """28 rows of 28 grey levels, as JSON has them."""
-    return [list(image[start : start + SIDE]) for start in range(0, len(image), SIDE)]
+    """Rows of grey levels, as JSON has them."""
+    return [list(image[start : start + IMAGE_SIZE]) for start in range(0, len(image), IMAGE_SIZE)]
 
 
 def _either(schema: dict[str, Any]) -> None:
@@ -64,7 +65,7 @@ class PredictRequest(BaseModel):
         return self
 
     def pictures(self) -> list[bytes]:
-        """784 bytes an image."""
+        """A byte a pixel, image by image."""
         return [self.image] if self.image else self.images
 
 
@@ -72,8 +73,10 @@ class Prediction(BaseModel):
     """What one image shows."""
 
     id: str = Field(description="name it when you send the true label")
-    label: int = Field(description="the most probable digit")
-    probabilities: list[float] = Field(description="of the digits 0 to 9", min_length=10, max_length=10)
+    label: int = Field(description="the most probable class")
+    probabilities: list[float] = Field(
+        description="of each class, in their order", min_length=CLASSES, max_length=CLASSES
+    )
     image: list[list[int]] | None = Field(
         default=None, description="what was scored: where a picture was sent, that picture in MNIST's form"
     )
@@ -86,7 +89,7 @@ class Predictions(BaseModel):
     predictions: list[Prediction]
 
 
-Label = Annotated[int, Field(strict=True, ge=0, le=9)]
+Label = Annotated[int, Field(strict=True, ge=0, le=CLASSES - 1)]
 
 
 class FeedbackRequest(BaseModel):

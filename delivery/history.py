@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from delivery.log import as_bytes, as_text, identifier
-from delivery.schema import LABELS, PREDICTIONS, LogError
-from digits.dataset import CLASSES
+from delivery.schema import LABELS, PIXELS, PREDICTIONS, SHARES, LogError
+from digits.dataset import CLASSES, IMAGE_SIZE
 
 UNKNOWN = -1  # no true label yet
 
@@ -188,10 +188,10 @@ def _rows(rows: Sequence[sa.Row[Any]]) -> Rows:
                 f"{CLASSES - 1}: another program has changed the log; remove that row"
             )
         # One that is shorter would shift all that come after it.
-        if (len(row.pixels), len(row.probabilities)) != (784, 40):
+        if (len(row.pixels), len(row.probabilities)) != (PIXELS, SHARES):
             raise LogError(
                 f"prediction {as_text(row.id)} has {len(row.pixels)} bytes of pixels and {len(row.probabilities)} of "
-                f"probabilities, not 784 and 40: another program has changed the log; remove that row"
+                f"probabilities, not {PIXELS} and {SHARES}: another program has changed the log; remove that row"
             )
 
     def numbers(name: str) -> np.ndarray:
@@ -203,8 +203,8 @@ def _rows(rows: Sequence[sa.Row[Any]]) -> Rows:
         times=numbers("time"),
         versions=[row.version for row in rows],
         stages=[row.stage for row in rows],
-        pixels=np.frombuffer(b"".join(row.pixels for row in rows), np.uint8).reshape(-1, 28, 28),
-        probabilities=np.frombuffer(b"".join(row.probabilities for row in rows), "<f4").reshape(-1, 10),
+        pixels=np.frombuffer(b"".join(row.pixels for row in rows), np.uint8).reshape(-1, IMAGE_SIZE, IMAGE_SIZE),
+        probabilities=np.frombuffer(b"".join(row.probabilities for row in rows), "<f4").reshape(-1, CLASSES),
         labels=numbers("label"),
         truths=numbers("truth"),
         truth_times=numbers("truth_time"),

@@ -13,13 +13,14 @@ import re
 import numpy as np
 from PIL import Image, ImageOps
 
+from digits.dataset import IMAGE_SIZE
 from digits.errors import PipelineError
 
-SIDE, BOX = 28, 20
+SIDE, BOX = IMAGE_SIZE, IMAGE_SIZE * 20 // 28
 # Longer sides are reduced before anything is computed: it is far more than the box needs.
 _WORKING_SIDE = 500
 # The centre of mass of every image of MNIST is nearest to this pixel's, counted from 0.
-_CENTRE = 14
+_CENTRE = SIDE // 2
 # The darkest pixel of every image of MNIST is at least this.
 _FULL_INK = 254
 _PNG_END = b"IEND\xaeB`\x82"

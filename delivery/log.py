@@ -6,6 +6,7 @@ SQLite out of the box, PostgreSQL by one URL; `schema` has the tables, `history`
 import dataclasses
 import hashlib
 import hmac
+import ipaddress
 import os
 import secrets
 import threading
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 
-from delivery.schema import FACTS, LABELS, PREDICTIONS, LogError, connect, now, reason
+from delivery.schema import FACTS, LABELS, PIXELS, PREDICTIONS, SHARES, LogError, connect, now, reason
 
 
 class Feedback(StrEnum):
@@ -91,8 +92,8 @@ class PredictionLog:
                 time + row,
                 scored.version,
                 self.stage,
-                pixels[784 * row : 784 * row + 784],
-                probabilities[40 * row : 40 * row + 40],
+                pixels[PIXELS * row : PIXELS * (row + 1)],
+                probabilities[SHARES * row : SHARES * (row + 1)],
                 scored.labels[row],
             )
         # One statement is one transaction, and one wait for Python's lock instead of one a row.
@@ -166,8 +167,11 @@ class PredictionLog:
             raise _unwritten(error) from None
 
     def client(self, address: str | None) -> str:
-        """Which client this is, without telling its address: the same 16 digits for the same address in this log."""
-        return hmac.new(self._secret, (address or "").encode(), hashlib.sha256).hexdigest()[:16]
+        """Which client this is, without telling its address: the same 16 digits for the same address in this log.
+
+        Of IPv6 the first 64 bits count: the others are a machine's own choice, as often anew as it likes.
+        """
+        return hmac.new(self._secret, _network(address or "").encode(), hashlib.sha256).hexdigest()[:16]
 
     def _client_secret(self) -> bytes:
         insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
@@ -182,6 +186,16 @@ class PredictionLog:
         with self.writing:
             self._disconnect()
             self.engine.dispose()
+
+
+def _network(address: str) -> str:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:  # a test client, say
+        return address
+    if parsed.version == 4:
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.IPv6Network((int(parsed), 64), strict=False))
 
 
 def _unwritten(error: Exception) -> LogError:

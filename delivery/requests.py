@@ -28,7 +28,7 @@ _FINDINGS = 100
 
 
 class Reader:
-    """Turns requests into images of 784 bytes.
+    """Turns requests into images, a byte a pixel.
 
     Args:
         params: limits of pictures and bytes.
@@ -48,7 +48,7 @@ class Reader:
         self._decoder.shutdown()
 
     async def pictures(self, request: Request) -> list[bytes]:
-        """The images of a request, 784 bytes each.
+        """The images of a request, a byte a pixel.
 
         Raises:
             HTTPException: 400 an unreadable form, 413 too large, 415 another type.

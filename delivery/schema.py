@@ -8,11 +8,14 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Engine, make_url
 
+from digits.dataset import CLASSES, IMAGE_SIZE
 from digits.errors import PipelineError
 
 # Raised with every change of the tables, so that a program knows whether it can read a log that it finds.
 SCHEMA = 1
 SECOND = 1_000_000  # microseconds
+PIXELS = IMAGE_SIZE**2  # bytes of an image
+SHARES = 4 * CLASSES  # bytes of its probabilities
 # That SQLite keeps prepared, each with the images that it wrote last: every size of a batch is a statement of its own.
 _STATEMENTS = 32
 
@@ -39,8 +42,8 @@ PREDICTIONS = sa.Table(
     sa.Column("time", sa.BigInteger, nullable=False),  # microseconds since 1970, UTC
     sa.Column("version", sa.String(64), nullable=False),
     sa.Column("stage", sa.String(64), nullable=False),
-    sa.Column("pixels", sa.LargeBinary, nullable=False),  # 28 x 28 uint8, as they were scored
-    sa.Column("probabilities", sa.LargeBinary, nullable=False),  # 10 float32, little-endian
+    sa.Column("pixels", sa.LargeBinary, nullable=False),  # PIXELS uint8, as they were scored
+    sa.Column("probabilities", sa.LargeBinary, nullable=False),  # CLASSES float32, little-endian
     sa.Column("label", sa.SmallInteger, nullable=False),  # as predicted
 )
 LABELS = sa.Table(

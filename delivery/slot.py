@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from delivery.smoke import Smoke, smoke_test
+from digits.dataset import IMAGE_SIZE
 from digits.errors import PipelineError
 from digits.onnx_model import OnnxModel
 
@@ -59,7 +60,7 @@ class Source:
         result = smoke_test(session, smoke, accuracy)
         if not result.passed:
             raise SlotError(f"{version}: the smoke test failed: {result.reason}")
-        session.probabilities(np.zeros((TOGETHER, 28, 28), np.uint8))  # takes its memory now, and not while it answers
+        session.probabilities(np.zeros((TOGETHER, IMAGE_SIZE, IMAGE_SIZE), np.uint8))  # takes its memory now, not later
         return Loaded(version, commit, session, result)
 
 

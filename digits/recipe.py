@@ -34,7 +34,8 @@ class TrainParams:
     validations: Annotated[int, Range(at_least=1, at_most=100)]  # an epoch, evenly spaced; the last is on all images
     precision: Literal["float32", "bfloat16"]
     device: Literal["auto", "cpu", "cuda"]
-    threads: Annotated[int, Range(at_least=1, at_most=256)]
+    threads: Annotated[int, Range(at_least=1, at_most=256)]  # of each process
+    processes: Annotated[int, Range(at_least=1, at_most=1024)]  # each takes an equal part of every batch
     instructions: Literal["avx2", "native"]
 
 

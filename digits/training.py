@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from digits.architecture import ModelParams
-from digits.augmentation import random_shift
+from digits.augmentation import draw_shifts, shift
 from digits.dataset import Labelled
+from digits.distributed import ALONE, Team
 from digits.errors import PipelineError
 from digits.model import DigitClassifier, whitening_filters
 from digits.recipe import TrainParams, schedule
@@ -79,15 +80,20 @@ def make_optimizer(model: DigitClassifier, params: TrainParams) -> torch.optim.O
     return torch.optim.SGD(groups, momentum=params.momentum, nesterov=params.momentum > 0, fused=True)
 
 
-def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: TrainParams) -> Iterator[Record]:
+def fit(
+    model: DigitClassifier, train: Labelled, validation: Labelled, params: TrainParams, team: Team = ALONE
+) -> Iterator[Record]:
     """Train `model` in place, each image once an epoch; yields a record every few steps and at the end.
 
-    A last batch that would be smaller than the others is left out, for its batch statistics would be noisier.
+    A last batch that would be smaller than the others is left out, for its batch statistics would be noisier. Of
+    several processes each takes its part of every batch; the first one alone validates, and has the finished model.
 
     Raises:
         DivergedError: the loss became NaN or infinite.
         DeviceError: see `select_device`.
+        TeamError: the processes differ in data, params or torch, or can't have equal parts of a batch.
     """
+    team.agree(torch=torch.__version__, params=repr(params).encode(), images=train.images, labels=train.labels)
     device = select_device(params.device)
     # Channels last: on a CPU one channel of input is several times quicker that way.
     model.to(device).to(memory_format=torch.channels_last)
@@ -95,11 +101,12 @@ def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: T
     held_out = prepare(model, torch.from_numpy(validation.images).to(device))
     truth = torch.from_numpy(validation.labels).to(device)
     every = max(1, len(truth) // _WATCHED)  # not the first ones: they might be of one class
+    network = team.network(model)
     optimizer = make_optimizer(model, params)
     peaks = [group["lr"] for group in optimizer.param_groups]
     generator = torch.Generator().manual_seed(params.seed)
     batch = min(params.batch_size, len(images))
-    batches = len(images) // batch
+    part, batches = team.part(batch), len(images) // batch
     steps = batches * params.epochs
     validate_at = {
         steps * part // (params.validations * params.epochs)
@@ -109,15 +116,18 @@ def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: T
     for step in range(steps):
         if step % batches == 0:
             model.train()
+            # Drawn for all images, so that it does not depend on who takes which.
+            order = torch.randperm(len(images), generator=generator)[: batches * batch]
+            shifts = team.own(draw_shifts(len(order), params.shift, generator), batch)
+            order = team.own(order, batch).to(device)
             # For the whole epoch at once, in parts: a tenth of what it costs batch by batch.
-            order = torch.randperm(len(images), generator=generator)[: batches * batch].to(device)
-            pixels = torch.split(prepare(model, random_shift(images[order], params.shift, generator)), batch)
-            targets = torch.split(labels[order], batch)
+            pixels = torch.split(prepare(model, shift(images[order], params.shift, shifts)), part)
+            targets = torch.split(labels[order], part)
         share = schedule(params, step / steps)
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * share
         with torch.autocast(device.type, torch.bfloat16, enabled=params.precision == "bfloat16"):
-            scores = model.scores(pixels[step % batches])
+            scores = network(pixels[step % batches])
         target = targets[step % batches]
         loss = functional.cross_entropy(scores.float(), target, label_smoothing=params.label_smoothing)
         optimizer.zero_grad()
@@ -126,14 +136,14 @@ def fit(model: DigitClassifier, train: Labelled, validation: Labelled, params: T
         total, since = total + loss.detach(), since + 1
         done = step + 1
         if done in validate_at or done % _LOG_EVERY == 0:
-            mean = total.item() / since
+            mean = team.mean(total).item() / since
             if not math.isfinite(mean):
                 raise DivergedError(
                     f"the loss became {mean} at step {done} of {steps}; "
                     f"lower train.learning_rate ({params.learning_rate:g}) or lengthen train.warmup ({params.warmup:g})"
                 )
             measured = None
-            if done in validate_at:
+            if done in validate_at and team.rank == 0:
                 some = slice(None, None, 1 if done == steps else every)
                 measured = _share(score(model, held_out[some]), truth[some])
             yield Record(done, steps, mean, params.learning_rate * share, measured)

@@ -22,7 +22,7 @@ class Track:
 
     level: Level = Level.TOO_LITTLE_DATA
     suspicious: int = 0  # results in a row at or below `warn`
-    calm: int = 0  # in a row above it
+    calm: int = 0  # above it, since the last such one
     time: int = 0  # of the newest result: end of its window, microseconds since 1970, UTC
 
     def after(self, result: Result, time: int, params: MonitoringParams) -> "Track":
@@ -40,8 +40,16 @@ class Track:
         return Track(level, in_a_row, calm, time)
 
     def interrupted(self, judged: bool) -> "Track":
-        """After a gap, or a window that could not be judged: what comes next is not in a row with what was before."""
-        return dataclasses.replace(self, level=self.level if judged else Level.TOO_LITTLE_DATA, suspicious=0)
+        """After a gap, or a window that could not be judged: what comes next is not in a row with what was before.
+
+        Calm results count over it, for between them is none that is suspicious: an alert of a service that is asked
+        for an hour a day would last for ever.
+        """
+        return dataclasses.replace(self.at(judged), suspicious=0)
+
+    def at(self, known: bool) -> "Track":
+        """The same; without its level, if that is of too long ago."""
+        return self if known else dataclasses.replace(self, level=Level.TOO_LITTLE_DATA)
 
 
 @dataclasses.dataclass(frozen=True)

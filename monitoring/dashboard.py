@@ -19,10 +19,11 @@ from delivery.schema import now, reason
 from delivery.service import Service
 from digits.errors import PipelineError
 from monitoring.figures import Figures
-from monitoring.gathering import SPANS, Sources, gather
+from monitoring.gathering import Sources, gather
 from monitoring.latency import Latency
 from monitoring.references import References
 from monitoring.settings import MonitoringParams
+from monitoring.spans import SPANS
 from monitoring.state import State
 from monitoring.watcher import Watcher
 
@@ -100,7 +101,8 @@ def add_dashboard(app: FastAPI, watched: Watcher, params: MonitoringParams, late
         except PipelineError as damaged:
             state, error = State(), str(damaged)
         history = History(service.log.engine)
-        return as_json(gather(Sources(history, stage, references, params, state, error, True, latency), span, now()))
+        sources = Sources(history, stage, references, params, state, error, True, latency.measured)
+        return as_json(gather(sources, span, now()))
 
     cache = Cache(gathered)
 

@@ -7,9 +7,9 @@ import dataclasses
 
 from digits.scoring import Interval, wilson_interval
 from monitoring.alerts import Alert, Level
-from monitoring.latency import Served
 from monitoring.periods import Period
 from monitoring.result import Detector
+from monitoring.served import Served
 from monitoring.state import Judged, Tested
 from monitoring.unusual import Group
 
@@ -70,6 +70,7 @@ class Standing:
 
     level: Level
     time: int  # of its newest result; 0 where there is none
+    counted: int  # predictions or labels since then, of those that are counted until there are enough for a test
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +187,7 @@ class Looked:
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """What a running service measured of its own answers."""
+    """What a service measured of its own answers."""
 
     since: int | None
     periods: list[Served]

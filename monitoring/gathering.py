@@ -5,7 +5,6 @@ What it costs is bounded: the database counts, at most MOST_READ predictions, an
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from delivery.history import History, Window
 from delivery.schema import SECOND
@@ -14,10 +13,11 @@ from digits.errors import PipelineError
 from monitoring import confidence, dispatches
 from monitoring.alerts import Track
 from monitoring.figures import Answers, Class, Figures, Looked, OfLabels, Standing, Step, Tests, Told, Version
-from monitoring.latency import Latency
 from monitoring.periods import Period, performance, total
 from monitoring.result import Detector
+from monitoring.served import Measured
 from monitoring.settings import MonitoringParams
+from monitoring.spans import SPANS
 from monitoring.state import State
 from monitoring.unusual import groups
 
@@ -26,22 +26,6 @@ References = Callable[[str], Reference | None]  # by version, see monitoring.ref
 MOST_READ = 500_000  # predictions
 _SURE = 2000  # of each version, for the histogram of confidence
 _VERSIONS, _ALERTS, _CHANGES = 8, 50, 50  # the newest
-
-
-class Span(NamedTuple):
-    """How far back one looks, and by which periods; seconds."""
-
-    seconds: int
-    period: int
-
-
-SPANS = {
-    "15m": Span(900, 15),
-    "1h": Span(3600, 60),
-    "6h": Span(21_600, 360),
-    "24h": Span(86_400, 1800),
-    "7d": Span(604_800, 10_800),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +39,7 @@ class Sources:
     state: State  # the newest
     error: str = ""  # why there is no newer one
     watched: bool = False  # whether somebody looks again and again, or did once
-    latency: Latency | None = None  # of a running service
+    measured: Measured | None = None  # by a service, of its answers
     most_read: int = MOST_READ
 
 
@@ -67,7 +51,7 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
         span: one of SPANS.
         now: microseconds since 1970, UTC.
     """
-    history, stage, state, latency = sources.history, sources.stage, sources.state, sources.latency
+    history, stage, state, measured = sources.history, sources.stage, sources.state, sources.measured
     period = SPANS[span].period * SECOND
     since = (now - SPANS[span].seconds * SECOND) // period * period
     # Not by stage, which is in no index: where stages share a log, the limit is one for all of them.
@@ -99,7 +83,7 @@ def gather(sources: Sources, span: str, now: int) -> Figures:
         labels=[OfLabels.of(one) for one in state.tests if one.time >= since and one.version in shown],
         alerts=[Told.of(one, note(one)) for one in alerts[:_ALERTS]],
         groups=groups(history, state, shown),
-        answers=Answers(latency.since, latency.periods(since, now + 1, period)) if latency else None,
+        answers=Answers(measured.since, measured.periods(since, now + 1, period)) if measured else None,
     )
 
 
@@ -139,6 +123,7 @@ def _thresholds(params: MonitoringParams) -> dict[str, float]:
         "alert": params.alert,
         "cusum": params.cusum.threshold,
         "accuracy": params.accuracy.at_least,
+        "accuracy_window": params.accuracy.window,
         "label_window": params.label_window,
         "smallest_window": params.smallest_window,
     }
@@ -154,8 +139,8 @@ def _versions(
         period = totals.get(name, Period.empty(name))
         reference, note = _reference(sources.references, name)
         rows = sources.history.latest(_SURE, dataclasses.replace(window, version=name)) if period.predictions else None
-        tracks = state.streams[name].tracks if name in state.streams else {}
-        levels = state.levels(name, now, gap)
+        stream, levels = state.streams.get(name), state.levels(name, now, gap)
+        tracks, counted = (stream.tracks, stream.counted) if stream else ({}, {})
         found.append(
             Version(
                 name=name,
@@ -163,7 +148,9 @@ def _versions(
                 labelled=period.labelled,
                 right=period.right,
                 accuracy_95=period.interval,
-                detectors={key: Standing(levels[key], tracks.get(key, Track()).time) for key in Detector},
+                detectors={
+                    key: Standing(levels[key], tracks.get(key, Track()).time, counted.get(key, 0)) for key in Detector
+                },
                 predicted=period.predicted.tolist(),
                 classes=[Class.of(period, label) for label in range(len(period.predicted))],
                 sure=[] if rows is None else confidence.of_answers(rows.probabilities).tolist(),

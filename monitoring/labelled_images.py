@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from delivery.history import Rows
-from digits.dataset import CLASSES
+from digits.dataset import CLASSES, IMAGE_SIZE
 from monitoring.sending import SOURCE as SIMULATED
 
 # Why a label is not taken.
@@ -105,7 +105,7 @@ def _settled(said: dict[tuple[str, str], _Vote], agreement: float) -> int | None
 def _images(settled: list[tuple[bytes, _Vote, str, str]]) -> Images:
     votes = [vote for _, vote, _, _ in settled]
     return Images(
-        pixels=np.frombuffer(b"".join(key for key, *_ in settled), np.uint8).reshape(-1, 28, 28),
+        pixels=np.frombuffer(b"".join(key for key, *_ in settled), np.uint8).reshape(-1, IMAGE_SIZE, IMAGE_SIZE),
         labels=np.array([vote.label for vote in votes], np.uint8),
         predicted=np.array([vote.predicted for vote in votes], np.uint8),
         confidence=np.array([vote.confidence for vote in votes], float),

@@ -1,49 +1,42 @@
-"""How long the service took to answer, over time: the prediction log does not know, its Prometheus histogram does.
+"""How long the service takes to answer: the prediction log does not know, its Prometheus histogram does.
 
-The histogram counts from the service's start on. What it says is kept every few seconds, in memory and for a day, so
-that differences tell of the time in between. A restart begins anew.
+The histogram counts from the process's start on. What it has counted is put on record every few seconds, in memory and
+in logs/<stage>-latency.json, so that neither a service that was started anew nor a report is without it.
 """
 
-import bisect
-import dataclasses
-import itertools
 import math
+import sys
 import threading
-from collections import Counter, deque
 from collections.abc import Callable
-from typing import TypeVar
+from pathlib import Path
+from typing import IO, TypeVar
 
 from delivery.metrics import Answered
 from delivery.schema import now
+from digits.errors import PipelineError
+from monitoring import kept, served
+from monitoring.served import Measured, Part
 
-_SECONDS, _KEPT = 10, 8640  # between two samples, and of them: a day
-QUANTILES = (0.5, 0.9, 0.99)
+_SECONDS = 10  # between two samples
 _Key = TypeVar("_Key", int, float)
 
 
-@dataclasses.dataclass(frozen=True)
-class Served:
-    """Answers of one stretch of time."""
-
-    since: int  # microseconds since 1970, UTC
-    answers: int
-    failed: int  # of them by the service's fault: status 5xx
-    refused: int  # by the client's: 4xx
-    seconds: tuple[float, ...]  # QUANTILES of the time from header to answer
-
-
 class Latency:
-    """What one route answered, since this began; as a context, asked again and again by a thread.
+    """What one route answers; as a context, asked again and again by a thread.
 
     Args:
         read: the figures at this moment.
+        path: of the file. Of several services that would write it the first one does, and the next when it ends. What
+            can't be read or written is told once, and known as long as the process runs.
         seconds: between two samples.
-        kept: samples, at most.
     """
 
-    def __init__(self, read: Callable[[], Answered], seconds: float = _SECONDS, kept: int = _KEPT) -> None:
-        self._read, self._seconds = read, seconds
-        self._samples: deque[tuple[int, Answered]] = deque(maxlen=kept)
+    def __init__(self, read: Callable[[], Answered], path: Path, seconds: float = _SECONDS) -> None:
+        self.measured = Measured()
+        self._read, self._path, self._seconds = read, path, seconds
+        self._before = Answered({}, {})
+        self._lock: IO[str] | None = None
+        self._writes, self._failure = False, ""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="latency", daemon=True)
 
@@ -54,66 +47,47 @@ class Latency:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """Let another process write the file."""
+        if self._lock is not None:
+            self._lock.close()
+        self._lock, self._writes = None, False
 
     def _work(self) -> None:
-        while not self._ended.is_set():
+        while True:
+            ending = self._ended.is_set()
             self.sample(now())
+            if ending:
+                return
             self._ended.wait(self._seconds)
 
     def sample(self, time: int) -> None:
-        """Remember the figures; a clock that was set back begins anew."""
-        if self._samples and time <= self._samples[-1][0]:
-            self._samples.clear()
-        self._samples.append((time, self._read()))
+        """Keep what was answered since the last sample. Once a clock was set back, the future is forgotten."""
+        before, after = self._before, self._read()
+        within, statuses = _grown(before.within, after.within), _grown(before.statuses, after.statuses)
+        part = Part(time, within if within.get(math.inf) else {}, statuses)
+        known = Measured(parts=tuple(one for one in self.measured.parts if one.time <= time))
+        self._before, self.measured = after, known.with_parts([part], time)
+        try:
+            if self._may_write(time):
+                served.write(self._path, self.measured)
+            self._failure = ""
+        except (OSError, PipelineError) as error:
+            if str(error) != self._failure:
+                self._failure = str(error)
+                print(f"error: latency is not kept: {error}", file=sys.stderr, flush=True)
 
-    @property
-    def since(self) -> int | None:
-        """When the first sample was taken that is still known."""
-        return self._samples[0][0] if self._samples else None
-
-    def periods(self, since: int, until: int, length: int) -> list[Served]:
-        """By periods that begin at multiples of `length`; those in which nothing was answered are left out.
-
-        What was answered between two samples counts for the period in which the second was taken.
-        """
-        taken = list(self._samples)
-        within: dict[int, Counter[float]] = {}
-        statuses: dict[int, Counter[int]] = {}
-        for (_, before), (time, after) in itertools.pairwise(taken):
-            if since <= time < until:
-                start = time // length * length
-                within.setdefault(start, Counter()).update(_grown(before.within, after.within))
-                statuses.setdefault(start, Counter()).update(_grown(before.statuses, after.statuses))
-        return [
-            Served(
-                since=start,
-                answers=buckets[math.inf],
-                failed=sum(count for status, count in statuses[start].items() if status >= 500),
-                refused=sum(count for status, count in statuses[start].items() if 400 <= status < 500),
-                seconds=tuple(quantile(buckets, share) for share in QUANTILES),
-            )
-            for start, buckets in sorted(within.items())
-            if buckets[math.inf]
-        ]
-
-
-def quantile(within: dict[float, int], share: float) -> float:
-    """Time in which this share of answers was given, as Prometheus' `histogram_quantile` estimates it.
-
-    Args:
-        within: answers that took at most so many seconds; under infinity all of them, at least one.
-        share: between 0 and 1.
-
-    Returns:
-        by linear interpolation within a bucket; the last finite bound for what took longer than that.
-    """
-    bounds = sorted(within)
-    wanted = share * within[math.inf]
-    place = bisect.bisect_left([within[bound] for bound in bounds], wanted)
-    if math.isinf(bounds[place]):
-        return bounds[place - 1] if place else 0.0
-    low, before = (bounds[place - 1], within[bounds[place - 1]]) if place else (0.0, 0)
-    return low + (bounds[place] - low) * (wanted - before) / max(1, within[bounds[place]] - before)
+    def _may_write(self, time: int) -> bool:
+        """Whether this process keeps the file; from then on, what was in it is known here, too."""
+        if self._lock is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = self._path.with_suffix(".lock").open("w")
+        if not self._writes and kept.try_lock(self._lock):
+            self.measured = self.measured.with_parts(served.read(self._path).parts, time)
+            self._writes = True
+        return self._writes
 
 
 def _grown(before: dict[_Key, int], after: dict[_Key, int]) -> dict[_Key, int]:

@@ -1,19 +1,20 @@
 """One look at the prediction log: new windows are cut and judged, new labels counted, alerts raised and resolved.
 
 What time does to it is settled here:
-- A gap in traffic ends windows. What comes after is not in a row with what was before, and classes and labels that were
-  counted but not tested are forgotten. A gap between labels does that to labels. Only the CUSUM keeps its evidence.
+- A gap in traffic ends windows, and what comes after is not in a row with what was before. After a gap in traffic, or
+  between labels, results of before say nothing of now. But classes, labels and the CUSUM's evidence add up over it.
 - Each version is judged by its own reference. One that has answered nothing for as long as a gap, while another has, is
-  retired: its alerts are resolved.
+  retired: its alerts are resolved, and what was counted and not tested is forgotten.
 - Labels count when they come, however late, for the version that made the prediction, unless it is retired. One that is
   corrected counts once: as it was when it was read. What it did to the CUSUM and the accuracy's tests stays.
-- A clock that was set back by less than a gap is waited for; by more, and reading begins anew at the new time, as after
-  a gap, so that predictions and labels dated after it count again when it comes. Those that are dated into time already
-  read are not judged, but their number is kept, as `late` and `late_labels`.
+- A clock that was set back by less than a gap is waited for, and that is said; by more, and reading begins anew at the
+  new time, as after a gap, so that predictions and labels dated after it count again when it comes. Those dated into
+  time already read are not judged, but their number is kept, as `late` and `late_labels`.
 """
 
 import dataclasses
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from delivery.history import History, Rows, Window
 from delivery.schema import SECOND
@@ -23,8 +24,8 @@ from monitoring.alerts import Alert, Level, Track
 from monitoring.data_drift import data_drift
 from monitoring.result import Detector, Result
 from monitoring.settings import MonitoringParams
-from monitoring.state import Judged, State, Stream, Tested
-from monitoring.streams import Labelled, begin, interrupted, with_classes, with_labels, without_gaps
+from monitoring.state import Judged, State, Stream, Tested, telling
+from monitoring.streams import Labelled, anew, begin, interrupted, of_sources, with_classes, with_labels, without_gaps
 from monitoring.windows import Cutter, Piece
 
 _HOUR = 3600 * SECOND
@@ -50,6 +51,7 @@ class Monitor:
         self._history, self._stage, self._references, self._params = history, stage, references, params
         self._gap, self._settle = round(params.gap_seconds * SECOND), round(params.settle_seconds * SECOND)
         self.state = state
+        self._waits = ""  # for what, since the last look
 
     def look(self, now: int) -> list[Alert]:
         """Judge what came since the last look.
@@ -61,9 +63,11 @@ class Monitor:
             alerts that were raised or resolved, in order. They are told once: write the state before they are sent, and
             a crash in between costs a message; after, and it costs a repetition.
         """
-        until, labels_since = now - self._settle, self.state.until
+        until, labels_since, self._waits = now - self._settle, self.state.until, ""
         if labels_since is not None and until < labels_since:
             if labels_since - until < self._gap:
+                there = datetime.fromtimestamp((labels_since + self._settle) / SECOND, UTC)
+                self._waits = f"the clock was set back: nothing is judged until it is {there:%F %T} UTC once more"
                 return []
             streams = {name: self._set_back(stream, until) for name, stream in self.state.streams.items()}
             before, labels = self._count_before(until), self._count_labels_before(until)
@@ -82,8 +86,8 @@ class Monitor:
 
     @property
     def trouble(self) -> str:
-        """Why windows of versions that answer can't be judged, although there is a reference; empty if all can be."""
-        return self.state.trouble(self._gap)
+        """Why what comes can't be judged, although there is a reference; empty if all can be."""
+        return self._waits or self.state.trouble(self._gap)
 
     def _read_predictions(self, until: int) -> list[Alert]:
         cutter, told = Cutter(self._params.window, self._gap), list[Alert]()
@@ -135,7 +139,8 @@ class Monitor:
 
     def _read_labels(self, since: int | None, until: int) -> list[Alert]:
         told = list[Alert]()
-        for rows in self._history.labelled(Window(since, until, stage=self._stage)):
+        for every in self._history.labelled(Window(since, until, stage=self._stage)):
+            rows = of_sources(every, self._params.label_sources)
             entries = zip(rows.truth_times.tolist(), rows.ids, rows.truths.tolist(), rows.labels.tolist(), strict=True)
             by_version: dict[str, list[Labelled]] = {}
             for version, entry in zip(rows.versions, entries, strict=True):
@@ -144,6 +149,7 @@ class Monitor:
                 if version in self.state.streams and not self._retired(version):
                     for stretch in without_gaps(labels, self._gap):
                         told += self._count(version, stretch)
+            self._change(tests=telling(self.state.tests, until))
         return told
 
     def _count(self, version: str, labels: list[Labelled]) -> list[Alert]:
@@ -153,7 +159,7 @@ class Monitor:
         stream, results = with_labels(stream, labels, self._params)
         self._put(version, stream)
         tests = [Tested(version, time, result.brief()) for time, result in results]
-        self._change(tests=(*self.state.tests, *tests)[-self._params.kept_windows :])
+        self._change(tests=(*self.state.tests, *tests))
         return [alert for time, result in results for alert in self._follow(version, result, time)]
 
     def _follow(self, version: str, result: Result, time: int) -> list[Alert]:
@@ -172,6 +178,7 @@ class Monitor:
             if self._retired(version):
                 alerts, resolved = self.state.alerts.retired(version, self._newest())
                 self._change(alerts=alerts)
+                self._put(version, anew(self._stream(version)))
                 told += resolved
         return told
 
@@ -201,7 +208,7 @@ class Monitor:
             consumed="",
             tracks={detector: track for detector, track in stream.tracks.items() if track.time <= until},
         )
-        return interrupted(stream, tuple(Detector), until - self._gap)
+        return anew(interrupted(stream, tuple(Detector), until - self._gap))
 
     def _count_late(self) -> None:
         """Count what was dated into time already read; if it is less than before, the log's retention was there."""

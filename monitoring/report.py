@@ -2,8 +2,8 @@
 
 python -m monitoring.report --stage production [--span 24h] [--out monitor.html]
 
-What it tells of alerts and windows is what whoever watches the stage left in logs/<stage>-monitoring.json. It shows
-images that users sent.
+What it tells of alerts and windows is what whoever watches the stage left in logs/<stage>-monitoring.json, and of
+latency what its service left in logs/<stage>-latency.json. It shows images that users sent.
 """
 
 import argparse
@@ -21,12 +21,13 @@ from delivery.settings import DeliveryParams, ServiceSettings
 from digits.errors import run
 from digits.params import load
 from digits.storage import write_text
-from monitoring import state
+from monitoring import served, state
 from monitoring.dashboard import PAGE, SAVED, SCRIPTS, as_json
 from monitoring.figures import Figures
-from monitoring.gathering import SPANS, Sources, gather
+from monitoring.gathering import Sources, gather
 from monitoring.references import References
 from monitoring.settings import MonitoringParams
+from monitoring.spans import SPANS
 
 _EXTERNAL = re.compile(r'<link rel="stylesheet".*>\n|<script type="module".*</script>\n')
 _IMPORT = re.compile(r"^import \{.*\} from .*;\n", re.MULTILINE)
@@ -43,9 +44,10 @@ def main() -> None:
     params, stage = load(MonitoringParams, "monitoring"), arguments.stage
     settings = ServiceSettings.from_environment(stage, load(DeliveryParams, "delivery"))
     engine, references = connect(settings.log_url), References(settings.deployments / stage)
-    left = state.read(state.path(stage))
+    left, measured = state.read(state.path(stage)), served.read(served.path(stage))
+    sources = Sources(History(engine), stage, references, params, left, measured=measured if measured.parts else None)
     try:
-        figures = gather(Sources(History(engine), stage, references, params, left), arguments.span, now())
+        figures = gather(sources, arguments.span, now())
     except sa.exc.SQLAlchemyError as error:
         raise LogError(f"the prediction log can't be read: {reason(error)}") from None
     finally:

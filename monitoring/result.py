@@ -32,7 +32,7 @@ class Result:
     detector: Detector
     test: str
     statistic: float
-    p_value: float | None  # corrected for the number of features and tests in it; None where there is none
+    p_value: float | None  # corrected for all features and tests in it; a CUSUM has none, but a threshold
     n: int  # predictions or labels that it is about
     effect: float  # how large the difference is, whatever n
     effect_name: str

@@ -14,7 +14,7 @@ from delivery import serve
 from delivery.settings import ServiceSettings
 from digits.errors import run
 from digits.params import load
-from monitoring import dispatches, state
+from monitoring import dispatches, served, state
 from monitoring.dashboard import add_dashboard
 from monitoring.exposition import MonitorCollector
 from monitoring.latency import Latency
@@ -32,7 +32,7 @@ def main() -> None:
 def beside(app: FastAPI, settings: ServiceSettings) -> Iterator[Watcher]:
     """Watch as long as the service serves, and tell and show what is found."""
     params, metrics = load(MonitoringParams, "monitoring"), app.state.service.metrics
-    latency = Latency(lambda: metrics.answered("/v1/predict"))
+    latency = Latency(lambda: metrics.answered("/v1/predict"), served.path(settings.stage))
     with Watcher(settings.stage, state.path(settings.stage), params.look_seconds) as watcher, latency:
         metrics.register(MonitorCollector(watcher, params))
         metrics.register(RetrainingCollector(watcher, dispatches.path(settings.stage)))

@@ -84,6 +84,7 @@ class MonitoringParams:
     label_window: Annotated[int, Range(at_least=100, at_most=1_000_000)]
     cusum: CusumParams
     accuracy: AccuracyParams
+    label_sources: tuple[str, ...] | None
     retraining: RetrainingParams
     kept_windows: Annotated[int, Range(at_least=1, at_most=10_000)]
     feedback: FeedbackParams

@@ -1,6 +1,7 @@
 """What monitoring remembers from one look at the log to the next, in one JSON file that is whole or not there."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from monitoring import kept
 from monitoring.alerts import Alerts, Level, Track
 from monitoring.concept_drift import Cusum
 from monitoring.result import Detector, Result
+from monitoring.spans import period, thinned
 from monitoring.windows import End
 
 
@@ -39,7 +41,7 @@ class Stream:
     consumed: str = ""  # id of the last prediction that was in a window that is over
     tracks: dict[Detector, Track] = dataclasses.field(default_factory=dict)
     predicted: tuple[int, ...] = (0,) * CLASSES  # since the label shift was last tested
-    examples: tuple[tuple[str, ...], ...] = ((),) * CLASSES  # ids of the newest of each class, newest first
+    examples: tuple[tuple[str, ...], ...] = ((),) * CLASSES  # ids of the newest of each class among them, newest first
     labels: Labels = Labels()
     labels_since_gap: int = 0
     labelled: int = 0  # in all
@@ -48,6 +50,11 @@ class Stream:
     judged: int = 0  # of these; there was enough in them, and a reference
     newest_results: dict[Detector, Result] = dataclasses.field(default_factory=dict)  # in brief
     trouble: str = ""  # with its reference, at the newest window
+
+    @property
+    def counted(self) -> dict[Detector, int]:
+        """Predictions and labels that wait until there are enough for a test."""
+        return {Detector.LABEL_SHIFT: sum(self.predicted), Detector.ACCURACY: len(self.labels.truths)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +96,7 @@ class State:
     streams: dict[str, Stream] = dataclasses.field(default_factory=dict)
     alerts: Alerts = dataclasses.field(default_factory=Alerts)
     windows: tuple[Judged, ...] = ()  # the newest, oldest first
-    tests: tuple[Tested, ...] = ()  # of labels; the newest, oldest first
+    tests: tuple[Tested, ...] = ()  # of labels; the telling ones, oldest first
 
     def retired(self, version: str, gap: int) -> bool:
         """Whether a version has answered nothing for more than `gap` microseconds, while another has."""
@@ -110,6 +117,28 @@ class State:
             detector: track.level if 0 <= now - track.time <= gap else Level.TOO_LITTLE_DATA
             for detector, track in known.items()
         }
+
+
+def telling(tests: Sequence[Tested], now: int) -> tuple[Tested, ...]:
+    """What is kept of labels' results: by version and detector the most suspicious one of each period, and the newest.
+
+    Args:
+        tests: oldest first.
+        now: microseconds since 1970, UTC.
+    """
+
+    def time(test: Tested) -> int:
+        return test.time
+
+    def kind(test: Tested) -> tuple[str, Detector]:
+        return test.version, test.result.detector
+
+    def suspicious(test: Tested) -> float:
+        return test.result.statistic if test.result.p_value is None else -test.result.p_value
+
+    kept = thinned(tests, now, time, kind, lambda older, newer: max(newer, older, key=suspicious))
+    newest = {kind(test): test for test in tests if period(test.time, now)}.values()
+    return tuple(sorted((*kept, *(test for test in newest if test not in kept)), key=time))
 
 
 _STATE = pydantic.TypeAdapter(State)

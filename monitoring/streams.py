@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from delivery.history import Rows
 from digits.dataset import CLASSES
 from monitoring.alerts import Track
 from monitoring.concept_drift import Cusum
@@ -50,7 +51,7 @@ def with_classes(stream: Stream, piece: Piece, reference: np.ndarray, window: in
         result = label_shift(reference, predicted)
         grown = in_excess(result)
         results.append(result if grown is None else dataclasses.replace(result, images=examples[grown]))
-        predicted = np.zeros(CLASSES, int)
+        predicted, examples = np.zeros(CLASSES, int), ((),) * CLASSES
     return dataclasses.replace(stream, predicted=tuple(predicted.tolist()), examples=examples), results
 
 
@@ -100,6 +101,11 @@ def with_labels(
     return stream, results
 
 
+def of_sources(rows: Rows, sources: Sequence[str] | None) -> Rows:
+    """Those whose label came from one of `sources`; all, if that is None."""
+    return rows if sources is None else rows.take([at for at, name in enumerate(rows.sources) if name in sources])
+
+
 def without_gaps(labels: Sequence[Labelled], gap: int) -> Iterator[list[Labelled]]:
     """The stretches of labels between which none came for more than `gap` microseconds."""
     stretch: list[Labelled] = []
@@ -113,18 +119,31 @@ def without_gaps(labels: Sequence[Labelled], gap: int) -> Iterator[list[Labelled
 
 
 def interrupted(stream: Stream, detectors: Sequence[Detector], known_since: int) -> Stream:
-    """After a gap: what comes next is not in a row with what was before, nor tested or counted together with it.
+    """After a gap: results of before say nothing any more, and windows before and after it are not in a row.
+
+    What adds up over several windows goes on adding up, or who gets a few labels a day would never have enough.
 
     Args:
         stream: of one version.
         detectors: whose results are interrupted.
         known_since: results of before say nothing any more; microseconds since 1970, UTC.
     """
-    tracks = {detector: stream.tracks.get(detector, Track()) for detector in detectors}
-    tracks = {detector: track.interrupted(judged=track.time >= known_since) for detector, track in tracks.items()}
-    stream = dataclasses.replace(stream, tracks=stream.tracks | tracks)
-    if Detector.LABEL_SHIFT in detectors:
-        stream = dataclasses.replace(stream, predicted=(0,) * CLASSES)
-    if Detector.ACCURACY in detectors:
-        stream = dataclasses.replace(stream, labels=Labels(), labels_since_gap=0)
-    return stream
+    tracks = dict(stream.tracks)
+    for detector in detectors:
+        track = tracks.get(detector, Track())
+        known = track.time >= known_since
+        tracks[detector] = track.interrupted(known) if detector is Detector.DATA_DRIFT else track.at(known)
+    since_gap = 0 if Detector.CONCEPT_DRIFT in detectors else stream.labels_since_gap
+    return dataclasses.replace(stream, tracks=tracks, labels_since_gap=since_gap)
+
+
+def anew(stream: Stream) -> Stream:
+    """Without what was counted and not tested yet, and with no row: only the CUSUM keeps its evidence."""
+    return dataclasses.replace(
+        stream,
+        tracks={detector: track.interrupted(judged=True) for detector, track in stream.tracks.items()},
+        predicted=(0,) * CLASSES,
+        examples=((),) * CLASSES,
+        labels=Labels(),
+        labels_since_gap=0,
+    )

@@ -55,19 +55,13 @@ def groups(history: History, state: State, versions: Sequence[str]) -> list[Grou
     newest = sorted(seen.values(), key=lambda cause: -cause[2])[:_WINDOWS]
     every = [*causes, *newest]
     known = _pictures(history, {key for _, result, *_ in every for key in result.images})
-    return [
-        Group(
-            version=version,
-            detector=result.detector,
-            time=time,
-            alert=number,
-            firing=firing_now,
-            why=_why(result),
-            pictures=[known[key] for key in result.images if key in known],
-            gone=sum(key not in known for key in result.images),
-        )
-        for version, result, time, number, firing_now in every
-    ]
+    found = []
+    for version, result, time, number, firing_now in every:
+        pictures = [known[key] for key in result.images if key in known]
+        gone = len(result.images) - len(pictures)
+        why = _why(result, pictures)
+        found.append(Group(version, result.detector, time, number, firing_now, why, pictures, gone))
+    return found
 
 
 def _pictures(history: History, ids: set[str]) -> dict[str, Picture]:
@@ -87,13 +81,15 @@ def _pictures(history: History, ids: set[str]) -> dict[str, Picture]:
     }
 
 
-def _why(result: Result) -> str:
+def _why(result: Result, pictures: Sequence[Picture]) -> str:
     """What the images have in common."""
     if result.detector in (Detector.CONCEPT_DRIFT, Detector.ACCURACY):
         return "newest errors by their true labels"
     feature = result.features[0] if result.features else None
-    if result.detector is Detector.LABEL_SHIFT:
-        return f"newest predictions of {feature.name}" if feature else "newest predictions"
+    if result.detector is Detector.LABEL_SHIFT:  # of the class that grew most; the first feature may have shrunk
+        grown = f" of class {pictures[0].label}, more frequent than usual" if pictures else ""
+        rarer = f"; {feature.name} is rarer than usual" if feature and feature.statistic < 0 else ""
+        return f"newest predictions{grown}{rarer}"
     if feature is None or result.test == "tail count":
         return "farthest from the reference's images, by their statistics"
     return f"{'highest' if feature.statistic > 0 else 'lowest'} {feature.name}"

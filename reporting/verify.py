@@ -97,28 +97,29 @@ def missing_objects() -> list[str]:
     return [f"not in the DVC remote: {', '.join(missing)}; mend it with:\n  {push}"] if missing else []
 
 
-def damaged_objects() -> list[str]:
-    """Objects whose content is not what their name, an MD5 sum, says.
+def damaged_objects(names: set[str] | None = None) -> list[str]:
+    """Objects whose content is not what their name, an MD5 sum, says; of all, or of `names` alone.
 
     DVC trusts an object that nobody may write to: it would restore the damage and take it for what dvc.lock names.
     """
     complaints = []
-    if cached := damaged(CACHE):
+    if cached := damaged(CACHE, names):
         spoilt = [*map(str, cached), *outputs_of({object_name(path) for path in cached})]
         mend = f"rm -rf {' '.join(spoilt)} && dvc pull"
         complaints.append(f"damaged in the DVC cache: {', '.join(map(str, cached))}; mend it with:\n  {mend}")
-    if stored := damaged(EMBEDDED):
+    if stored := damaged(EMBEDDED, names):
         mend = "git checkout .dvcstore"
         complaints.append(f"damaged in the DVC remote: {', '.join(map(str, stored))}; mend it with:\n  {mend}")
     return complaints
 
 
-def damaged(store: Path) -> list[Path]:
-    """Files of a store that do not have the MD5 sum that they are named by."""
+def damaged(store: Path, names: set[str] | None = None) -> list[Path]:
+    """Files of a store that do not have the MD5 sum that they are named by; of all, or of `names` alone."""
     return [
         path
         for path in sorted(store.glob("??/*"))
-        if hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != object_name(path).removesuffix(".dir")
+        if (names is None or object_name(path) in names)
+        and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != object_name(path).removesuffix(".dir")
     ]
 
 
@@ -127,14 +128,24 @@ def object_name(path: Path) -> str:
     return path.parent.name + path.name
 
 
+def named_objects() -> set[str]:
+    """Objects that make up the outputs of dvc.lock, and production data, as far as their lists are in the cache."""
+    return {name for md5 in output_sums().values() for name in (md5, *members(md5))}
+
+
 def outputs_of(names: set[str]) -> list[str]:
     """Outputs, and production data, that are made of the objects `names`."""
+    return [path for path, md5 in output_sums().items() if names & {md5, *members(md5)}]
+
+
+def output_sums() -> dict[str, str]:
+    """Path and object of each output that dvc.lock names, and of production data."""
     stages = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]
     sums = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
     if PRODUCTION.exists():
         (tracked,) = yaml.safe_load(PRODUCTION.read_text(encoding="utf-8"))["outs"]
         sums[str(PRODUCTION.with_suffix(""))] = tracked["md5"]
-    return [path for path, md5 in sums.items() if names & {md5, *members(md5)}]
+    return sums
 
 
 def members(name: str) -> list[str]:

@@ -41,6 +41,7 @@ PARAMS = {
         "precision": "float32",
         "device": "cpu",
         "threads": 1,
+        "processes": 1,
         "instructions": "avx2",
     },
     "evaluate": {"seed": 0, "smoke_size": 20},

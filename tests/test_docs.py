@@ -113,10 +113,17 @@ def test_commands_are_targets_of_the_makefile(name):
 def test_every_target_is_shown_as_the_commands_behind_it():
     shown = dict(re.findall(r"^\| `make ([a-z-]+)[^`]*` \| (.+) \|$", read("README.md"), re.MULTILINE))
     assert set(shown) == targets() - {"help"}
-    recipes = dict(re.findall(r"^(lint|test):.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    for target, recipe in recipes.items():
-        programs = {line.removeprefix("python -m ").split()[0] for line in recipe.replace("\t", "").splitlines()}
-        assert programs - {command.split()[0] for command in CODE.findall(shown[target])} == set(), target
+    recipes = dict(re.findall(r"^(lint|lock|test):.*\n((?:\t.+\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    lines = {name: [" ".join(line.split()) for line in _joined(recipe)] for name, recipe in recipes.items()}
+    for target in ("lint", "lock"):
+        assert lines[target] == CODE.findall(shown[target])
+    programs = {line.removeprefix("python -m ").split()[0] for line in lines["test"]}
+    assert programs - {command.split()[0] for command in CODE.findall(shown["test"])} == set()
+
+
+def _joined(recipe: str) -> list[str]:
+    """Lines of a recipe, those that go on with a backslash as one."""
+    return recipe.replace("\\\n", " ").splitlines()
 
 
 def test_every_environment_variable_is_explained():

@@ -1,6 +1,7 @@
 """Who imports what: torch costs seconds, so only what needs it may bring it along; and arrows point one way."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ MODULES = sorted(
 NEED_TORCH = {
     "digits.augmentation",
     "digits.deskew",
+    "digits.distributed",
+    "digits.launch",
     "digits.model",
     "digits.onnx_export",
     "digits.training",
@@ -50,6 +53,25 @@ def test_what_need_not_import_torch_does_not():
 def test_torchvision_is_for_fetch_alone():
     assert "torchvision" in loaded("stages.fetch")
     assert loaded(*(name for name in MODULES if name != "stages.fetch")) == {"scipy", "torch"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "brings"),
+    [
+        ("preprocess", set()),
+        ("train", {"torch", "dvclive"}),
+        ("export", {"torch"}),
+        ("evaluate", set()),
+        ("check", set()),
+    ],
+)
+def test_what_a_stage_loads_while_it_runs(pipeline, stage, brings):
+    script = f"import sys\nfrom stages import {stage}\n{stage}.main()\nprint()\nprint(*sys.modules)"
+    command = [sys.executable, "-c", script]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    answer = subprocess.run(command, cwd=pipeline, env=env, capture_output=True, text=True, check=True)
+    modules = set(answer.stdout.splitlines()[-1].split())
+    assert {"torch", "torchvision", "dvclive", "sklearn", "pandas", "scipy", "ray"} & modules == brings
 
 
 def test_a_service_with_its_monitor_and_dashboard_leaves_scipy_to_the_process_that_watches():

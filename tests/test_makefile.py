@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1]
 
 def command(*arguments: str, **environment: str) -> str:
     """What a target would run."""
-    ready = [f"--assume-old={name}" for name in (".venv/installed", ".venv/installed-serve", "data/traffic.npz")]
+    stamps = (".venv/installed", ".venv/installed-serve", ".venv/installed-scale")
+    ready = [f"--assume-old={name}" for name in (*stamps, "data/traffic.npz", "data/prepared/train.npz")]
     answer = subprocess.run(
         ["make", "--no-print-directory", "--dry-run", *ready, *arguments],
         cwd=ROOT,
@@ -30,6 +31,8 @@ def command(*arguments: str, **environment: str) -> str:
         ("release", "PUSH=1", "--push"),
         ("release", "BUMP=minor", "--bump='minor'"),
         ("simulate", "SHIFT=rotate30", "--shift='rotate30'"),
+        ("sweep", "TRIALS=200", "--trials='200'"),
+        ("sweep", "NAME=one", "--name='one'"),
     ],
 )
 def test_what_happens_to_be_in_the_environment_is_no_option(target, given, option):
@@ -52,3 +55,12 @@ def test_every_option_of_a_trial_can_be_given():
         ["sh", "-c", run.replace("exec python -m", "printf '%s\\n'")], capture_output=True, text=True, check=True
     )
     assert said.stdout.splitlines()[1:] == [f"--{name}={value}" for name, value in given.items()]
+
+
+def test_every_option_of_a_sweep_can_be_given():
+    run = command("sweep", "SPACE=my space.yaml", "TRIALS=20", "NAME=$(HOME)", "RESUME=two", "KEEP=0")
+    said = subprocess.run(
+        ["sh", "-c", run.replace("exec python -m", "printf '%s\\n'")], capture_output=True, text=True, check=True
+    )
+    wanted = ["--space=my space.yaml", "--trials=20", "--name=$(HOME)", "--resume=two", "--keep=0"]
+    assert said.stdout.splitlines()[1:] == wanted

@@ -87,9 +87,12 @@ def test_the_hooks_are_valid_and_programs_of_the_environment():
     assert {program for program in programs if not (Path(sys.executable).parent / program).exists()} == set()
 
 
-def setup(venv: Path, *variables: str) -> list[str]:
-    """What `make setup` would run for an environment that is not there yet."""
-    command = ["make", "--no-print-directory", "-n", "setup", f"PYTHON={sys.executable}", f"VENV={venv}", *variables]
+STAMPS = re.findall(r"^\$\(VENV\)/(installed[\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def setup(venv: Path, *variables: str, target: str = "setup") -> list[str]:
+    """What `make` would run for an environment that is not there yet."""
+    command = ["make", "--no-print-directory", "-n", target, f"PYTHON={sys.executable}", f"VENV={venv}", *variables]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return answer.stdout.splitlines()
 
@@ -114,3 +117,17 @@ def test_setup_takes_torch_from_another_index_first(tmp_path):
 
     assert torch.endswith(f"--constraint requirements.lock --index-url {index} torch torchvision")
     assert everything == "--constraint requirements.lock --editable ."
+
+
+@pytest.mark.parametrize("stamp", STAMPS)
+def test_what_is_installed_is_pinned_and_not_installed_again(tmp_path, stamp):
+    lines = setup(tmp_path / "v", target=f"{tmp_path}/v/{stamp}")
+    locks = ("--constraint requirements.lock ", "--requirement tests/s3_server.lock")
+
+    assert [line for line in installs(lines) if not line.startswith(locks)] == []
+    assert lines[-1].startswith("touch ")
+    assert f"{tmp_path}/v/{stamp}" in lines[-1].split()
+
+
+def test_each_part_of_the_environment_is_a_stamp():
+    assert {"installed", "installed-serve", "installed-scale", "installed-dev", "installed-tools"} <= set(STAMPS)

@@ -110,7 +110,9 @@ function percent(probability, digits) {
 }
 
 function paint(rows) {
-  const context = at("seen").getContext("2d"), picture = context.createImageData(28, 28);
+  const seen = at("seen"), context = seen.getContext("2d");
+  if (rows) seen.width = seen.height = rows.length;
+  const picture = context.createImageData(seen.width, seen.height);
   rows?.flat().forEach((level, index) => picture.data.set([255, 255, 255, level], 4 * index));
   context.putImageData(picture, 0, 0);
 }

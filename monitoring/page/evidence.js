@@ -6,6 +6,7 @@ import { card, during, nearest, stacks, sum, versionsLegend } from "./parts.js";
 import { count, many, moment, percent, probability, sentences } from "./words.js";
 
 const FLOOR = 1e-10; // of p-values: less is drawn there
+const THINNED = "Of what is older than 15 minutes, the highest of each period is kept.";
 const TESTS = [
   ["data drift", "joint line", "data drift, all three together"],
   ["softmax outputs", "softmax small", "softmax outputs"],
@@ -24,7 +25,7 @@ export function accuracy({ figures, frame, colour }) {
     ? sentences(
         `${percent(right / labelled)} of ${many(labelled, "labelled prediction")} right,`,
         "dots with 95 % intervals (Wilson) by when the prediction was made.",
-        `${percent(labelled / all)} of predictions have a label.`,
+        `${percent(labelled / all)} of predictions have a label; they are taken for a random sample.`,
       )
     : all
       ? `No true labels: none of ${many(all, "prediction")} has one yet, so nobody knows.`
@@ -110,7 +111,8 @@ export function evidences({ figures, frame, chosen }) {
           `${many(judged, "window")} of ${chosen} judged, each by what is usual for its version;`,
           "higher is harder to explain by chance.",
           unknown.length && `${many(unknown.length, "window")} not judged: ${unknown.at(-1).note}.`,
-          figures.kept_since > figures.since && `Older ones than of ${moment(figures.kept_since)} are not kept.`,
+          tests.length && "Of accuracy's older ones, the lowest of each period are kept.",
+          figures.kept_since > figures.since && `Windows older than of ${moment(figures.kept_since)} are not kept.`,
         )
       : `No window of ${chosen ?? "any version"} is over yet in this time: too little data.`;
   const near = (time, point) => Math.abs(point - time) < (frame.until - frame.since) / 60;
@@ -185,7 +187,7 @@ export function errors({ figures, frame, colour }) {
     { cusum } = figures.thresholds;
   const last = tests.at(-1);
   const note = last
-    ? `Evidence that errors have become frequent, by labels as they come; at ${cusum} it is an alert.`
+    ? `Evidence that errors have become frequent, by labels as they come; at ${cusum} it is an alert. ${THINNED}`
     : "No true labels have come in this time: too little data.";
   const plot = frame.chart({
     name: `Evidence of more errors over time. ${note}`,

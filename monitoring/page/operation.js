@@ -100,13 +100,13 @@ export function traffic({ figures, frame, colour }) {
 }
 
 export function latency({ figures, frame }) {
-  if (!figures.answers) return card("Latency", "Only a running service measures it; its page at /dashboard shows it.");
+  if (!figures.answers) return card("Latency", "No service has measured it here: make serve does, and keeps it.");
   const { since, periods } = figures.answers,
     kinds = ["half", "tenth", "hundredth"],
     names = ["50 %", "90 %", "99 %"];
   const from = since ? ` since ${moment(Math.max(since, figures.since))}` : "";
   const note = sentences(
-    `${many(sum(periods, "answers"), "answer")} of /v1/predict by this process measured${from},`,
+    `${many(sum(periods, "answers"), "answer")} of /v1/predict measured${from},`,
     `${many(sum(periods, "failed"), "failure")} (5xx), ${count(sum(periods, "refused"))} refused (4xx).`,
     "From header to answer; estimated out of the buckets of the Prometheus histogram.",
   );

@@ -4,13 +4,11 @@ import { element } from "./elements.js";
 import { card } from "./parts.js";
 import { many, moment, percent } from "./words.js";
 
-const SIDE = 28;
-
 /** A card with each group of images. */
 export function pictures({ figures }) {
   const { groups } = figures;
   const note = groups.length
-    ? "As they were scored, 28 x 28, the most unusual first."
+    ? "As they were scored, the most unusual first."
     : "No window has been judged yet.";
   return card("Most unusual images", note, ...groups.map(group));
 }
@@ -33,9 +31,10 @@ function group({ version, detector, time, alert, firing, why, pictures: found, g
 
 function figure({ id, time, pixels, label, confidence, truth }) {
   const words = `read as ${label}, ${percent(confidence)}`;
-  const canvas = element("canvas", { width: SIDE, height: SIDE, role: "img", "aria-label": `Image ${words}` });
   const grey = Uint8Array.from(atob(pixels), (letter) => letter.charCodeAt(0));
-  const image = new ImageData(SIDE, SIDE);
+  const side = Math.sqrt(grey.length);
+  const canvas = element("canvas", { width: side, height: side, role: "img", "aria-label": `Image ${words}` });
+  const image = new ImageData(side, side);
   grey.forEach((value, place) => image.data.set([value, value, value, 255], 4 * place));
   canvas.getContext("2d").putImageData(image, 0, 0);
   const wrong = truth !== null && truth !== label;

@@ -122,7 +122,8 @@ function standing({ name, detectors }) {
   const windows = figures.windows.filter((window) => window.version === name);
   const newest = (detector) => windows.findLast((window) => detector in window.p_values);
   const tested = (detector) => figures.labels.findLast((test) => test.version === name && test.detector === detector);
-  const { label_window: apart, accuracy: asked, cusum } = figures.thresholds;
+  const { label_window: apart, accuracy: asked, accuracy_window: together, cusum } = figures.thresholds;
+  const enough = { "label shift": [apart, "prediction"], accuracy: [together, "label"] };
   const said = {
     "data drift": () => [
       newest("data drift"),
@@ -131,7 +132,7 @@ function standing({ name, detectors }) {
     "label shift": () => [
       newest("label shift"),
       (window) => `p = ${probability(window.p_values["label shift"])}`,
-      `asked once in ${count(apart)} predictions`,
+      "not tested yet",
     ],
     "concept drift": () => [
       tested("concept drift"),
@@ -144,7 +145,7 @@ function standing({ name, detectors }) {
       "needs true labels",
     ],
   };
-  return Object.entries(detectors).map(([detector, { level, time }]) => {
+  return Object.entries(detectors).map(([detector, { level, time, counted }]) => {
     const [found, words, without = "no window judged yet"] = said[detector]();
     const firing = figures.alerts.find(
       (alert) => alert.version === name && alert.detector === detector && alert.resolved === null,
@@ -163,6 +164,9 @@ function standing({ name, detectors }) {
         : null,
       element("p", {}, found ? words(found) : without),
       element("p", {}, time ? `${duration(figures.now - time)} ago` : "never"),
+      detector in enough
+        ? element("p", {}, `next: ${count(counted)} of ${many(...enough[detector])}`)
+        : null,
     );
   });
 }

@@ -173,6 +173,17 @@ def test_clients_are_told_apart_without_telling_who_they_are(log, database):
     assert rows(log).clients == [names[0]]
 
 
+def test_a_machine_with_many_addresses_of_ipv6_is_one_client(log):
+    home = log.client("2001:db8:1:2::1")
+    assert {log.client(address) for address in ("2001:db8:1:2:ffff::9", "2001:DB8:1:2:0::7%eth0")} == {home}
+    assert log.client("2001:db8:1:3::1") != home
+    assert log.client("::1") not in (home, log.client("127.0.0.1"))
+
+
+def test_an_address_of_ipv4_is_the_same_client_however_it_is_written(log):
+    assert log.client("::ffff:10.0.0.1") == log.client("10.0.0.1") != log.client("::ffff:10.0.0.2")
+
+
 def test_without_room_nothing_is_promised_and_all_goes_on_once_there_is(log, database):
     kept = log.append(scored())
     database.fill_up(log)

@@ -10,13 +10,13 @@ import pytest
 from delivery.history import History
 from delivery.schema import now
 from digits.scoring import wilson_interval
-from monitoring import report, state
+from monitoring import report, served, state
 from monitoring.gathering import Sources, gather
 from monitoring.shifts import rotated
 from tests.browser.monitored import MINUTE, STAGE, Story, watched
 from tests.browser.page import DESKTOP, chromium, opening
 from tests.e2e.drawing_page.shown import faults
-from tests.e2e.project import ROOT, Project
+from tests.e2e.project import ROOT, Project, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -230,13 +230,18 @@ def test_with_a_token_it_is_asked_for_and_kept_in_memory_alone(opened, story):
 
 
 def test_the_file_opens_from_disk_and_shows_the_same(opened, service, story, env):
+    for _ in range(2):
+        predict(service, story)
+    kept = story.folder / served.path(STAGE)
+    wait_for(lambda: kept.exists() and sum(part.statuses.get(200, 0) for part in served.read(kept).parts) >= 2)
     project = Project(story.folder, env | {"PYTHONPATH": str(ROOT), "MNIST_LOG_URL": "sqlite:///log.db"})
     said = project.run(sys.executable, "-m", "monitoring.report", f"--stage={STAGE}", "--span=1h")
     assert said == f"monitor.html: {STAGE}, the last 1h; open it in a browser\n"
     page = opened((story.folder / "monitor.html").as_uri())
     rows = logged(service)
     assert versions(page) == {version: told(rows, version) for version in (SECOND, HOSTILE, FIRST)}
-    page.get_by_text("Only a running service measures it; its page at /dashboard shows it.").wait_for()
+    page.get_by_text("answers of /v1/predict measured since").wait_for()
+    assert sum(number(row["answers"]) for row in table(page, "Latency, milliseconds")) >= 2
     assert page.locator("#controls").count() == 0
     page.get_by_text(FIRST, exact=True).first.click()
     assert page.get_by_role("radio", name=FIRST).is_checked()

@@ -82,8 +82,16 @@ def test_repro_says_what_you_changed(newcomer, made, tmp_path):
     output = project.run("make", "repro")
 
     assert "differs, because of what you changed: evaluate.seed\n" in output
-    project.sh("git checkout dvc.lock results params.yaml && dvc checkout")
-    assert "reproduced to the bit" in project.run("make", "repro")
+    project.sh(restoring(output))
+    again = project.run("make", "repro")
+    assert "Running stage" not in again
+    assert "reproduced to the bit" in again  # the weights are those that were trained here
+
+
+def restoring(output: str) -> str:
+    """The commands that a summary says will restore the committed results."""
+    (command,) = re.findall(r"restore the committed results with: (git .+)$", output, re.MULTILINE)
+    return command
 
 
 def test_repro_shows_the_verdict_of_a_model_that_fails(newcomer, made, tmp_path):
@@ -93,10 +101,20 @@ def test_repro_shows_the_verdict_of_a_model_that_fails(newcomer, made, tmp_path)
 
     assert re.search(r"error: 1 of \d+ limits violated \(see results/check/verdict.json\)", output)
     assert "  verdict        FAILED: accuracy\n" in output
-    assert "  dvc.lock       not updated, because check failed\n" in output
-    assert "reproduced to the bit" not in output
+    says = "  dvc.lock       says nothing new of check, which failed; otherwise "
+    assert f"{says}reproduced to the bit\n" in output
     metrics = json.loads(project.dvc("metrics", "show", "--json"))[""]["data"]["results/evaluate/metrics.json"]["data"]
     assert f"  test accuracy  {metrics['accuracy']:.2%} (" in output
+
+    project.set(train__learning_rate=0.1)
+    output = project.run("make", "repro", fails=True)
+    assert f"{says}differs, because of what you changed: train.learning_rate\n" in output
+    assert (project / "dvc.lock").read_bytes() != (newcomer / "dvc.lock").read_bytes()
+    project.sh(restoring(output))
+    restored = project.run("make", "repro")
+    assert "Running stage" not in restored
+    assert "  training       not on this machine (restored)\n" in restored  # the last training was another model's
+    assert "  dvc.lock       is as committed (restored, not computed on this machine)\n" in restored
 
 
 def test_the_summary_s_own_words_restore_what_another_machine_computed(newcomer, fast, tmp_path):
@@ -113,12 +131,27 @@ def test_the_summary_s_own_words_restore_what_another_machine_computed(newcomer,
 
     summary = project.run("python", "-m", "reporting.summary")
     assert "differs, though nothing was changed: this machine computes other last bits" in summary
-    (restore,) = re.findall(r"restore the committed results with: (git .+?)(?: \(or .+\))?$", summary, re.MULTILINE)
-    project.sh(restore)
+    project.sh(restoring(summary))
 
     assert (project / "dvc.lock").read_text() == committed
     assert project.outputs() == fast.outputs()
-    assert "reproduced to the bit" in project.run("python", "-m", "reporting.summary")
+    assert "is as committed (restored, not computed on this machine)" in project.run(
+        "python", "-m", "reporting.summary"
+    )
+
+
+def test_repro_names_a_damaged_object_that_dvc_takes_for_whole(newcomer, made, tmp_path):
+    project = newcomer.copy(tmp_path / "project")
+    damaged = project.object("results/evaluate/predictions.npz")
+    damaged.chmod(0o644)
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    damaged.chmod(0o444)  # as DVC leaves what it has seen
+    output = project.run("make", "repro", fails=True)
+
+    assert f"damaged in the DVC cache: {damaged.relative_to(project.path)}; mend it with:\n" in output
+    project.sh(output[output.index("mend it with:\n") :].splitlines()[1].strip())
+    assert project.outputs() == newcomer.outputs()
+    project.run("make", "repro")
 
 
 def test_repro_shows_no_old_results_for_a_run_that_broke_off(newcomer, made, tmp_path):

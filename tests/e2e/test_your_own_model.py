@@ -5,13 +5,16 @@ import hashlib
 import json
 import re
 import shutil
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
-from tests.e2e.project import ROOT, STAGES
+from tests.e2e.project import ROOT, STAGES, wait_for
+from tests.e2e.service import started
 
 pytestmark = pytest.mark.e2e
 
@@ -145,3 +148,32 @@ def test_it_is_shared_like_any_other(own):
     own.commit("shapes")
 
     own.run("python", "-m", "reporting.verify")
+
+
+def test_it_is_served_and_watched_like_any_other(own, tmp_path):
+    images, labels = shapes(60, 3)
+    command = ["python", "-m", "monitoring.serve", "--port", "0"]
+    with started(command, own.path, own.env, tmp_path / "serve.log") as service:
+        url = service.ready()
+        asked(f"{url}/v1/predict", {"images": images[::-1].tolist()})  # with the others, a window's worth
+        answer = asked(f"{url}/v1/predict", {"images": images.tolist()})
+        found = [prediction["label"] for prediction in answer["predictions"]]
+        assert np.mean(np.array(found) == labels) > 0.9
+        assert {len(prediction["probabilities"]) for prediction in answer["predictions"]} == {4}
+        with pytest.raises(urllib.error.HTTPError, match="422"):
+            asked(f"{url}/v1/predict", {"image": np.zeros((28, 28), int).tolist()})
+        sent = {"id": answer["predictions"][0]["id"], "label": int(labels[0])}
+        assert asked(f"{url}/v1/feedback", sent)["status"] == "stored"
+        wait_for(lambda: looked_at(url))
+
+
+def asked(url, content):
+    request = urllib.request.Request(url, json.dumps(content).encode(), {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.loads(answer.read())
+
+
+def looked_at(url):
+    """Whether the monitor has judged the window that was sent."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
+        return "mnist_monitor_p_value{" in answer.read().decode()

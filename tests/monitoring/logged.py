@@ -28,7 +28,7 @@ class Logged:
         self.now = START
         self.params = load(MonitoringParams, "monitoring", ROOT / "params.yaml")
         self.known = {"v1": REFERENCE, "v2": REFERENCE}
-        self.state = State()
+        self.state, self.trouble = State(), ""
         self._images, self._probabilities = clean(4000, seed=0)
         self._next = 0
         patch.setattr(log_module, "now", lambda: self.now)
@@ -60,7 +60,7 @@ class Logged:
         self.now += round(seconds * SECOND)
         monitor = Monitor(History(self.log.engine), "staging", self.known.get, self.params, self.state)
         told = monitor.look(self.now)
-        self.state = monitor.state
+        self.state, self.trouble = monitor.state, monitor.trouble
         return [f"{alert.detector} of {alert.version} {'fires' if alert.firing else alert.why}" for alert in told]
 
     def levels(self, version: str = "v1") -> dict[str, str]:

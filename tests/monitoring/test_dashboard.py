@@ -15,8 +15,8 @@ from delivery.settings import DeliveryParams, ServiceSettings
 from delivery.slot import Source
 from digits.params import load
 from monitoring.dashboard import PAGE, SCRIPTS, Cache, add_dashboard
-from monitoring.gathering import SPANS
 from monitoring.latency import Latency
+from monitoring.spans import SPANS
 from monitoring.state import StateError
 from tests.delivery.serving import answering
 from tests.monitoring.logged import ROOT
@@ -37,7 +37,7 @@ class Damaged:
 def served(logged, tmp_path, watched=None, token=None):
     settings = ServiceSettings("staging", "127.0.0.1", 0, tmp_path, str(logged.log.engine.url), token)
     app = create_app(DELIVERY, settings, Source(tmp_path / "none"))
-    latency = Latency(lambda: app.state.service.metrics.answered("/v1/predict"))
+    latency = Latency(lambda: app.state.service.metrics.answered("/v1/predict"), tmp_path / "latency.json")
     add_dashboard(app, watched or SimpleNamespace(state=logged.state, error=""), logged.params, latency)
     return answering(app, dataclasses.replace(DELIVERY, retention_days=1e6))
 

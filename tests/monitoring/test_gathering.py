@@ -11,9 +11,10 @@ from digits import scoring
 from monitoring import dispatches
 from monitoring.dispatches import Dispatch, Dispatches
 from monitoring.due import Key
-from monitoring.gathering import SPANS, Sources, changes, gather
+from monitoring.gathering import Sources, changes, gather
 from monitoring.references import References
 from monitoring.shifts import moved
+from monitoring.spans import SPANS
 from tests.monitoring.logged import HOUR, START
 from tests.monitoring.traffic import REFERENCE
 
@@ -146,6 +147,8 @@ def test_without_labels_nobody_knows_and_too_little_data_is_its_own_state(logged
     assert figures(logged).steps[0].recall == [None] * 10
     levels = [standing.level.value for standing in version.detectors.values()]
     assert levels == ["ok", "too little data", "too little data", "too little data"]
+    assert [standing.counted for standing in version.detectors.values()] == [0, 300, 0, 0]
+    assert (figures(logged).thresholds["label_window"], figures(logged).thresholds["accuracy_window"]) == (1000, 200)
     logged.now += 2 * HOUR
     late = figures(logged)
     assert (late.versions[0].predictions, late.versions[0].sure) == (0, [])

@@ -132,6 +132,17 @@ def test_errors_are_told_by_labels_that_come_later(logged):
     assert logged.levels()["accuracy"] == "alert"
 
 
+def test_labels_of_those_who_give_no_random_sample_can_be_left_out(logged):
+    ids = logged.predict(200)
+    logged.params = dataclasses.replace(logged.params, label_sources=("annotators",))
+    logged.label(ids[:100], errors=100, seconds=10)  # by the source `test`
+    assert logged.look() == []
+    assert (logged.state.streams["v1"].labelled, logged.levels()["concept drift"]) == (0, TOO_LITTLE)
+    logged.params = dataclasses.replace(logged.params, label_sources=("annotators", "test"))
+    logged.label(ids[100:], errors=100, seconds=10)
+    assert logged.look() == ["concept drift of v1 fires"]
+
+
 def test_concept_drift_is_over_once_the_evidence_is_gone(logged):
     logged.label(logged.predict(100), errors=30, seconds=10)
     assert logged.look() == ["concept drift of v1 fires"]

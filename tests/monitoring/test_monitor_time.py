@@ -1,4 +1,4 @@
-"""What gaps, clocks and labels that come late do to the windows that are read from a prediction log."""
+"""What clocks and labels that come late do to the windows that are read from a prediction log."""
 
 import dataclasses
 
@@ -9,50 +9,22 @@ from tests.monitoring.traffic import shifted
 TOO_LITTLE = "too little data"
 
 
-def test_a_gap_ends_a_window_and_with_too_little_in_it_nothing_is_said(logged):
-    logged.predict(120)
-    logged.look()
-    assert logged.levels()["data drift"] == "ok"
-    logged.now += 2 * HOUR
-    assert logged.levels()["data drift"] == TOO_LITTLE  # for nothing is known of the last hour
-    logged.predict(100)
-    logged.look()
-    assert logged.windows == [("v1", 100, "full"), ("v1", 20, "gap in traffic"), ("v1", 100, "full")]
-    assert logged.state.windows[1].results == ()
-    assert logged.state.windows[1].levels["data drift"] == TOO_LITTLE
-    assert "fewer than monitoring.smallest_window" in logged.state.windows[1].note
-
-
-def test_a_window_that_a_gap_cuts_short_is_judged_if_enough_is_in_it(logged):
-    logged.predict(60, change=shifted)
-    assert logged.look() == []
-    assert logged.look(2 * 3600) == ["data drift of v1 fires"]
-    assert logged.windows == [("v1", 60, "gap in traffic")]
-
-
-def test_windows_before_and_after_a_gap_are_not_in_a_row(logged):
-    logged.params = dataclasses.replace(logged.params, alert=1e-300)  # all are suspicious, none is sure alone
-    for count in (100, 60, 100):
-        logged.predict(count, change=shifted)
-        assert logged.look() == []
-        assert logged.look(2 * 3600) == []
-    logged.predict(100, change=shifted)
-    assert logged.look() == []
-    logged.predict(100, change=shifted)
-    assert logged.look() == ["data drift of v1 fires"]
-
-
-def test_clock_that_is_set_back_a_little_is_waited_for(logged):
+def test_clock_that_is_set_back_a_little_is_waited_for_and_that_is_said(logged):
     logged.predict(100)
     logged.look()
     before = logged.state
     logged.now -= HOUR // 2
+    logged.predict(100, change=shifted, seconds=0)
     assert logged.look(0) == []
-    assert logged.state == before
-    logged.now += HOUR // 2
+    assert (logged.state, logged.levels()["data drift"]) == (before, TOO_LITTLE)
+    said = "the clock was set back: nothing is judged until it is 2027-01-15 08:00:11 UTC once more"
+    assert logged.trouble == said
+    logged.look(600)
+    assert logged.trouble == said
+    logged.now += HOUR // 2 - 600_000_000
     logged.predict(100)
-    logged.look()
-    assert logged.windows == [("v1", 100, "full")] * 2
+    assert logged.look() == []
+    assert (logged.windows, logged.state.late, logged.trouble) == ([("v1", 100, "full")] * 2, 100, "")
 
 
 def test_predictions_that_are_dated_into_time_already_read_are_counted(logged):
@@ -150,65 +122,9 @@ def test_a_threshold_that_is_raised_later_is_reached_still(logged):
     assert logged.state.streams["v1"].cusum.statistic == 10
 
 
-def test_a_label_after_a_long_silence_says_nothing_of_concept_drift(logged):
-    ids = logged.predict(200)
-    logged.label(ids[:60], seconds=10)
+def test_what_a_clock_that_is_set_back_lets_one_read_again_is_not_counted_twice(logged):
+    logged.label(logged.predict(150), seconds=10)
     logged.look()
-    assert logged.levels()["concept drift"] == "ok"
-    logged.now += 100 * HOUR
-    for count, level in ((1, TOO_LITTLE), (48, TOO_LITTLE), (1, "ok")):
-        logged.label(ids[60 : 60 + count], seconds=10)
-        logged.look()
-        assert logged.levels()["concept drift"] == level
-        ids = ids[count:]
-
-
-def test_predicted_classes_before_and_after_a_gap_are_not_tested_together(logged):
-    logged.predict(600)
+    logged.now -= 2 * HOUR
     logged.look()
-    logged.look(2 * 3600)
-    logged.predict(900)
-    logged.look()
-    assert logged.levels()["label shift"] == TOO_LITTLE
-    assert sum(logged.state.streams["v1"].predicted) == 900
-    logged.predict(100)
-    logged.look()
-    assert logged.levels()["label shift"] == "ok"
-
-
-def test_label_shift_before_and_after_a_gap_is_not_in_a_row(logged):
-    logged.params = dataclasses.replace(logged.params, alert=1e-300, warn=0.999)  # suspicious, but not sure alone
-    for _ in range(2):
-        logged.predict(1000)
-        logged.look()
-        assert logged.state.streams["v1"].tracks["label shift"].suspicious == 1
-        logged.look(2 * 3600)
-    assert logged.state.alerts.firing("v1", "label shift") is None
-
-
-def test_labels_before_and_after_a_gap_are_not_tested_together_nor_in_a_row(logged):
-    logged.params = dataclasses.replace(logged.params, alert=1e-300)
-    logged.label(logged.predict(350), errors=40, seconds=10)
-    logged.look()
-    track, stream = logged.state.streams["v1"].tracks["accuracy"], logged.state.streams["v1"]
-    assert (track.suspicious, len(stream.labels.truths), stream.labels_since_gap) == (1, 150, 350)
-    logged.now += 2 * HOUR
-    logged.label(logged.predict(100), errors=20, seconds=10)
-    logged.look()
-    track, stream = logged.state.streams["v1"].tracks["accuracy"], logged.state.streams["v1"]
-    assert (track.suspicious, len(stream.labels.truths), stream.labels_since_gap) == (0, 100, 100)
-    logged.label(logged.predict(100), errors=20, seconds=10)
-    assert "accuracy of v1 fires" not in logged.look()
-    assert logged.state.streams["v1"].tracks["accuracy"].level == "warn"
-
-
-def test_a_gap_in_traffic_counts_for_labels_that_went_on_meanwhile(logged):
-    ids = logged.predict(150)
-    for start in range(0, 150, 50):
-        logged.label(ids[start : start + 50], seconds=0.6 * 3600)
-        logged.look()
-    assert logged.state.streams["v1"].labels_since_gap == 150
-    logged.predict(1)
-    logged.look()
-    assert logged.state.streams["v1"].labels_since_gap == 0
-    assert logged.state.streams["v1"].labels == state.Labels()
+    assert (sum(logged.state.streams["v1"].predicted), logged.state.streams["v1"].labels) == (0, state.Labels())

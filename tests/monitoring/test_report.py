@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 import shutil
 import sys
@@ -11,9 +12,11 @@ from html.parser import HTMLParser
 import pytest
 
 from delivery.history import History
+from delivery.schema import SECOND
 from digits.errors import PipelineError
-from monitoring import report, state
+from monitoring import report, served, state
 from monitoring.gathering import Sources, gather
+from monitoring.served import Measured, Part
 from tests.monitoring.logged import ROOT
 
 HOSTILE = '</script><script>alert(1)</script>"&\u202e<!--'
@@ -84,11 +87,20 @@ def test_the_command_writes_what_was_found_beside_the_service(logged, tmp_path, 
     logged.predict(250)
     logged.look()
     state.write(state.path("staging"), logged.state)
+    within = {0.1: 5, math.inf: 9}
+    measured = Measured(parts=(Part(logged.now - 60 * SECOND, {}, {}), Part(logged.now, within, {200: 8, 503: 1})))
+    served.write(served.path("staging"), measured)
     monkeypatch.setattr(sys, "argv", ["report", "--stage=staging", "--span=6h", "--out=here.html"])
     report.main()
     assert capsys.readouterr().out == "here.html: staging, the last 6h; open it in a browser\n"
     told = json.loads(Parsed((tmp_path / "here.html").read_text()).content["script", "application/json"])
-    assert (told["span"], told["answers"], len(told["windows"])) == ("6h", None, 2)
+    assert (told["span"], len(told["windows"])) == ("6h", 2)
+    (period,) = told["answers"]["periods"]
+    assert (told["answers"]["since"], period["answers"], period["failed"]) == (logged.now - 60 * SECOND, 9, 1)
+    served.path("staging").unlink()
+    report.main()
+    told = json.loads(Parsed((tmp_path / "here.html").read_text()).content["script", "application/json"])
+    assert told["answers"] is None
     assert told["versions"][0]["note"] == "no reference of v1; deploy the version with its reference.npz"
 
 

@@ -2,9 +2,11 @@ import json
 
 import pytest
 
+from delivery.schema import SECOND
 from monitoring import state
+from monitoring.result import Detector, Result
 from monitoring.shifts import moved
-from monitoring.state import State, StateError
+from monitoring.state import State, StateError, telling
 
 
 def test_without_a_file_it_is_a_beginning(tmp_path):
@@ -22,6 +24,26 @@ def test_everything_comes_back(logged, tmp_path):
     assert state.read(path) == logged.state
     assert json.loads(path.read_text())["form"] == 1
     assert [entry.name for entry in tmp_path.glob("*state*")] == ["state.json"]
+
+
+def test_of_labels_that_come_all_the_time_the_telling_results_of_seven_days_are_kept():
+    def found(time, statistic, p_value=None, version="v1"):
+        detector = Detector.CONCEPT_DRIFT if p_value is None else Detector.ACCURACY
+        return state.Tested(version, time * SECOND, Result(detector, "test", statistic, p_value, 200, 0.01, "effect"))
+
+    day = 24 * 3600
+    peak, tested, other = found(0, 8), found(0, 6, p_value=1e-5), found(0, 1, version="v2")
+    tests = (peak, tested, other)
+    for time in range(30, 7 * day, 30):
+        tests = (*tests, found(time, time // 30 % 2))
+        if time % 3600 == 0:
+            tests = telling(tests, time * SECOND)
+    tests = telling(tests, 7 * day * SECOND)
+    assert tests[:3] == (peak, tested, other)
+    assert tests[-1] == found(7 * day - 30, 1)
+    assert telling((*tests, found(7 * day - 29, 0)), 7 * day * SECOND)[-2:] == (tests[-1], found(7 * day - 29, 0))
+    assert 200 < len(tests) < 310
+    assert telling(tests, 8 * day * SECOND)[0].time > 0
 
 
 @pytest.mark.parametrize(

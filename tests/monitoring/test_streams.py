@@ -32,6 +32,8 @@ def test_classes_add_up_until_there_are_enough():
     assert results[0].n == 6
     assert results[0].images == ("b1", "b0", "a2", "a1")  # of class 2, newest first
     assert sum(stream.predicted) == 0
+    _, results = with_classes(stream, piece([2, 1, 1, 1, 0], "c"), reference, window=5)
+    assert results[0].images == ("c3", "c2", "c1")  # none that was tested before
 
 
 def test_alarm_within_a_batch_is_not_lost_in_what_follows():

@@ -8,6 +8,7 @@ from delivery.log import as_bytes
 from delivery.schema import PREDICTIONS
 from monitoring.shifts import moved
 from monitoring.unusual import groups
+from tests.monitoring.traffic import answers
 
 
 def shifted(images, probabilities):
@@ -52,6 +53,20 @@ def test_an_alert_that_is_over_is_shown_until_another_fires(logged):
     assert [group.alert for group in shown] == [3, 2, None]
     assert shown[0].why == "newest errors by their true labels"
     assert all(picture.truth not in (None, picture.label) for picture in shown[0].pictures)
+
+
+def test_of_a_class_that_is_missing_the_one_that_grew_is_shown_and_named(logged):
+    def nines_as_fours(images, probabilities):
+        labels = probabilities.argmax(1)
+        return images, answers(np.where(labels == 9, 4, labels), seed=0)
+
+    logged.predict(1000, change=nines_as_fours)
+    logged.look()
+    (alert,) = [group for group in found(logged) if group.detector == "label shift"]
+    result = next(alert.result for alert in logged.state.alerts.alerts if alert.detector == "label shift")
+    assert (result.features[0].name, result.features[0].statistic < 0) == ("class 9", True)
+    assert [picture.label for picture in alert.pictures] == [4] * 10
+    assert alert.why == "newest predictions of class 4, more frequent than usual; class 9 is rarer than usual"
 
 
 def test_what_the_log_has_forgotten_is_counted(logged):

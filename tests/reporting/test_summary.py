@@ -1,10 +1,13 @@
 import copy
+import hashlib
+import json
 from typing import Any
 
 import pytest
 import yaml
 
-from reporting import summary
+from digits.storage import write_json
+from reporting import summary, verify
 
 METRICS = {"accuracy": 0.9934, "accuracy_95": {"low": 0.9916, "high": 0.9948}, "parameters": 22922}
 LIMITS = [{"metric": "accuracy", "passed": True}, {"metric": "epochs", "passed": True}]
@@ -18,7 +21,11 @@ LOCK = {
         },
         "train": {
             "cmd": "python -m stages.train",
-            "deps": [{"path": "data/raw", "md5": "1.dir"}, {"path": "stages/train.py", "md5": "2"}],
+            "deps": [
+                {"path": "data/raw", "md5": "1.dir"},
+                {"path": "stages/train.py", "md5": "2"},
+                {"path": "data/production", "md5": "4.dir"},
+            ],
             "params": {"params.yaml": {"train": {"seed": 0}}},
             "outs": [{"path": "models/model.safetensors", "md5": "3"}],
         },
@@ -37,9 +44,9 @@ def changed(*path: str | int, to: object = None) -> bytes:
     return yaml.safe_dump(lock).encode()
 
 
-def told(before: bytes | None, after: bytes) -> str:
+def told(before: bytes | None, after: bytes, computed: bool = True) -> str:
     """What is said of two versions of dvc.lock."""
-    return summary.reproduced({"dvc.lock": before}.get, {"dvc.lock": after}.get)
+    return summary.reproduced({"dvc.lock": before}.get, {"dvc.lock": after}.get, computed=computed)
 
 
 def test_table_of_a_good_model():
@@ -68,6 +75,25 @@ def test_same_lock_is_reproduced_to_the_bit():
     assert told(changed(), changed()) == "reproduced to the bit"
 
 
+def test_what_was_computed_elsewhere_was_not_reproduced():
+    assert told(changed(), changed(), computed=False) == "is as committed (restored, not computed on this machine)"
+
+
+@pytest.mark.parametrize(
+    ("noted", "found"),
+    [({"seconds": 7.0, "weights_md5": "3"}, True), ({"seconds": 7.0, "weights_md5": "4"}, False), (None, False)],
+)
+def test_a_training_counts_for_the_weights_that_came_of_it(workspace, noted, found):
+    if noted:
+        write_json(summary.TIMES, noted)
+    assert summary.trained_here(LOCK["stages"]) == (noted if found else None)
+
+
+def test_a_lock_without_weights_was_trained_nowhere(workspace):
+    write_json(summary.TIMES, {"seconds": 7.0})  # as an earlier version of the stage wrote it
+    assert summary.trained_here({}) is None
+
+
 def test_changed_outputs_alone_are_the_machine_s():
     answer = told(changed(), changed("train", "outs", 0, "md5", to="9"))
     assert answer.startswith("differs, though nothing was changed: this machine computes other last bits")
@@ -77,17 +103,22 @@ def test_changed_outputs_alone_are_the_machine_s():
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "cause"),
+    ("path", "value", "cause", "file"),
     [
-        (("train", "params", "params.yaml", "train", "seed"), 5, "train.seed"),
-        (("train", "cmd"), "python -m stages.other", "cmd"),
-        (("train", "deps", 1, "md5"), "7", "stages/train.py"),
-        (("export",), {"cmd": "python -m stages.export"}, "export"),
+        (("train", "params", "params.yaml", "train", "seed"), 5, "train.seed", "params.yaml"),
+        (("train", "cmd"), "python -m stages.other", "cmd", "dvc.yaml"),
+        (("train", "deps", 1, "md5"), "7", "stages/train.py", "stages/train.py"),
+        (("train", "deps", 2, "md5"), "7.dir", "data/production", "data/production.dvc"),
+        (("export",), {"cmd": "python -m stages.export"}, "export", "dvc.yaml"),
     ],
 )
-def test_changed_input_is_named_as_the_cause(path, value, cause):
+def test_changed_input_is_named_as_the_cause_and_so_is_the_file_that_undoes_it(workspace, path, value, cause, file):
+    (workspace / "data").mkdir()
+    (workspace / "data/production.dvc").touch()
     for versions in ((changed(), changed(*path, to=value)), (changed(*path, to=value), changed())):
-        assert told(*versions).splitlines()[0] == f"differs, because of what you changed: {cause}"
+        what, undone = told(*versions).splitlines()
+        assert what == f"differs, because of what you changed: {cause}"
+        assert undone.endswith(f"restore the committed results with: git checkout dvc.lock results {file} && dvc pull")
 
 
 def test_output_of_another_stage_is_no_cause():
@@ -96,7 +127,8 @@ def test_output_of_another_stage_is_no_cause():
 
 
 def test_summary_of_a_finished_run_is_printed(pipeline, capsys):
-    (pipeline / "dvc.lock").write_bytes(changed())
+    weights = hashlib.md5((pipeline / summary.WEIGHTS).read_bytes()).hexdigest()
+    (pipeline / "dvc.lock").write_bytes(changed("train", "outs", 0, "md5", to=weights))
     summary.main()
     lines = capsys.readouterr().out.splitlines()
     names = [line.split("  ")[1] for line in lines[1:6]]
@@ -105,3 +137,30 @@ def test_summary_of_a_finished_run_is_printed(pipeline, capsys):
     assert lines[3].endswith(" s")
     assert lines[4].endswith("passed: all 3 limits kept")
     assert lines[-1].startswith("Next: ")
+
+
+def test_what_failed_is_not_said_to_be_reproduced(pipeline, capsys):
+    (pipeline / "dvc.lock").write_bytes(changed())
+    verdict = json.loads(summary.VERDICT.read_text())
+    write_json(summary.VERDICT, verdict | {"passed": False})
+    summary.main()
+    lock = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  dvc.lock"))
+    assert (
+        lock
+        == "  dvc.lock       says nothing new of check, which failed; otherwise not committed yet: git add dvc.lock"
+    )
+
+
+def test_a_damaged_object_of_the_lock_ends_it(pipeline, capsys):
+    content, damage = b"as it was", b"damaged"
+    md5 = hashlib.md5(content).hexdigest()
+    (pipeline / "dvc.lock").write_bytes(changed("train", "outs", 0, "md5", to=md5))
+    for name, written in ((md5, damage), ("f" * 32, damage)):  # the second is another experiment's
+        path = verify.CACHE / name[:2] / name[2:]
+        path.parent.mkdir(parents=True)
+        path.write_bytes(written)
+    with pytest.raises(SystemExit) as stopped:
+        summary.main()
+    assert f"damaged in the DVC cache: .dvc/cache/files/md5/{md5[:2]}/{md5[2:]}; mend it with:" in str(stopped.value)
+    assert "ffff" not in str(stopped.value)
+    assert "Next: " not in capsys.readouterr().out

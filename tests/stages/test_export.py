@@ -5,6 +5,7 @@ import torch
 from digits import weights
 from digits.model import DigitClassifier
 from digits.onnx_model import OnnxModel
+from digits.storage import read_arrays
 from stages import export
 
 
@@ -14,8 +15,14 @@ def test_exporting_again_gives_the_same_bytes(pipeline):
     assert export.ONNX.read_bytes() == before
 
 
-def test_difference_to_torch_is_printed(pipeline, capsys):
+def test_difference_to_torch_on_validation_images_is_printed(pipeline, capsys, monkeypatch):
+    compared, right = [], OnnxModel.probabilities
+    monkeypatch.setattr(
+        OnnxModel, "probabilities", lambda model, images: compared.append(images) or right(model, images)
+    )
     export.main()
+    (images,) = compared
+    assert np.array_equal(images, read_arrays(export.VALIDATION, "images")[0])
     words, _, difference = capsys.readouterr().out.strip().rpartition(": ")
     assert words == "largest difference of a probability, ONNX Runtime and torch, 100 images"
     assert float(difference) <= 1e-6

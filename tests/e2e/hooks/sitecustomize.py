@@ -1,13 +1,18 @@
 """Read by every Python that starts with this folder on PYTHONPATH: holds or limits a stage in the middle of its work.
 
 The stage HOLD_STAGE stops when a file is about to take the name HOLD_FILE, says so by making HOLD_REACHED, and goes on
-once HOLD_GO_ON is there. With LIMIT_FILES, no stage can write a file of more bytes; DVC itself can.
+once HOLD_GO_ON is there. With LIMIT_FILES, no stage can write a file of more bytes; DVC itself can. The same holds for
+workers of Ray, and what they start.
+
+With ONLY_FROM, workers of Ray find nothing of the project outside of that folder, as if it were not installed. With
+IMPORT_FROM, they have imported the project from there before they are asked for anything.
 """
 
 import os
 import resource
 import sys
 import time
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 _replace = os.replace
@@ -24,5 +29,27 @@ def _hold(source, target, **options):
 if sys.orig_argv[1:] == ["-m", f"stages.{os.environ.get('HOLD_STAGE')}"]:
     os.replace = _hold
 
-if "LIMIT_FILES" in os.environ and any(word.startswith("stages.") for word in sys.orig_argv):
+_worker = any(word.endswith("/default_worker.py") for word in sys.orig_argv)
+
+if "LIMIT_FILES" in os.environ and (_worker or any(word.startswith("stages.") for word in sys.orig_argv)):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["LIMIT_FILES"]),) * 2)
+
+
+class _Only(PathFinder):
+    """Finds the project in one folder."""
+
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        if fullname.partition(".")[0] not in ("delivery", "digits", "monitoring", "reporting", "scaling", "stages"):
+            return None
+        found = super().find_spec(fullname, path, target)
+        if found is None or not str(found.origin).startswith(f"{os.environ['ONLY_FROM']}/"):
+            raise ModuleNotFoundError(f"no module named {fullname!r} on this node", name=fullname)
+        return found
+
+
+if _worker and "ONLY_FROM" in os.environ:
+    sys.meta_path.insert(0, _Only)
+
+if _worker and "IMPORT_FROM" in os.environ:
+    sys.path.insert(0, os.environ["IMPORT_FROM"])

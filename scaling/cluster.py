@@ -1,0 +1,99 @@
+"""Ray, on this machine or on the cluster that RAY_ADDRESS names.
+
+Ray moves Python objects by pickle, so whoever can reach a cluster can run anything on it: use one that you trust. A Ray
+of our own is for this process alone: it listens on the loopback interface and ends with it, also by a kill.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from digits.errors import PipelineError
+
+_STORE_BYTES = 100_000_000  # what passes through Ray's store is small, since data are read from files
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # a sweep has records of its own
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a sweep at once: what it goes on from is on the disk already
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_THRESHOLD_S": "10",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+# On the loopback interface alone, as Ray does by itself where it does not support clusters.
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+
+
+class ClusterError(PipelineError):
+    """A cluster that can't be reached, or is too small."""
+
+
+class Cluster(NamedTuple):
+    """What a trial gets, and how many run at once."""
+
+    address: str | None
+    cpus: int
+    gpus: int
+    workers: int
+
+
+@contextmanager
+def connected(address: str | None, threads: int, device: str) -> Iterator[Cluster]:
+    """Connect to a cluster, or start a Ray of our own.
+
+    Args:
+        address: of a cluster; None for this machine alone.
+        threads: processors that a trial uses, `train.threads`.
+        device: `train.device`; where there are GPUs, a trial gets one, unless it is "cpu".
+
+    Raises:
+        ClusterError: no cluster is there, or no node has room for a trial.
+    """
+    # Before Ray is imported, which reads them then.
+    os.environ.update(_QUIET | (_LOOPBACK if address is None else {}))
+    import ray
+
+    if address is None:
+        ray.init(
+            address="local",
+            num_cpus=max(threads, len(os.sched_getaffinity(0))),
+            object_store_memory=_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    else:
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ClusterError(
+                f"RAY_ADDRESS={address}: no cluster answers ({error}); start one with `ray start --head`, or unset it "
+                f"to use this machine alone"
+            ) from None
+    try:
+        yield room(ray.nodes(), address, threads, device)  # type: ignore[no-untyped-call]
+    finally:
+        ray.shutdown()
+
+
+def room(nodes: list[dict[str, Any]], address: str | None, threads: int, device: str) -> Cluster:
+    """What a trial gets of a cluster's nodes, as Ray lists them.
+
+    Raises:
+        ClusterError: see `connected`.
+    """
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    gpus = int(device != "cpu" and any(node.get("GPU", 0) >= 1 for node in alive))
+    if device == "cuda" and not gpus:
+        raise ClusterError("train.device: no node has a GPU; use `auto` or `cpu`")
+    workers = sum(
+        int(min(node.get("CPU", 0) // threads, node.get("GPU", 0) if gpus else node.get("CPU", 0))) for node in alive
+    )
+    if not workers:
+        largest = max((node.get("CPU", 0) for node in alive), default=0)
+        raise ClusterError(f"a trial needs {threads} processors (train.threads), and no node has more than {largest:g}")
+    return Cluster(address, threads, gpus, workers)

@@ -1,0 +1,136 @@
+"""The driver's side of a sweep, as Ray Tune sees it: which trial is next, and how each ended."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from scaling.progress import Progress
+from scaling.proposals import Proposals
+from scaling.records import Journal, Record
+from scaling.trial import METRIC
+
+_DEATHS = 3  # of the worker, until it is the trial's own fault
+_REFUSALS = 3  # in a row, until no worker can work
+
+
+class Search(Searcher, tune.Stopper):
+    """Gives out the numbers that have no record yet, and writes a record when a trial ends.
+
+    Tune swallows what its searcher raises. So that is kept in `problem`, and the sweep stopped.
+    """
+
+    def __init__(self, trials: int, proposals: Proposals, journal: Journal, progress: Progress) -> None:
+        super().__init__(metric=METRIC, mode="max")
+        self.problem: Exception | None = None
+        self.exhausted = False
+        self._proposals, self._journal, self._progress = proposals, journal, progress
+        ended = {int(record["trial"]) for record in journal.records}
+        # The next one last. What was running when a driver was killed is among them, and comes first.
+        self._waiting = [number for number in reversed(range(trials)) if number not in ended]
+        self._settings: dict[int, dict[str, Any]] = {}  # of those that were given out
+        self._running: dict[str, int] = {}
+        self._deaths: dict[int, int] = {}
+        self._refusing: set[str] = set()
+        self._refusals = 0
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial; None as long as one that is running could still be handed back."""
+        if not self._waiting:
+            return None if self._running else Searcher.FINISHED
+        number = self._waiting.pop()
+        try:
+            if number not in self._settings:
+                proposed = self._proposals.propose(number)
+                if proposed is None:
+                    self.exhausted, self._waiting = True, [kept for kept in self._waiting if kept in self._settings]
+                    return None if self._running else Searcher.FINISHED
+                self._settings[number] = proposed
+        except Exception as error:
+            self.problem = error
+            return Searcher.FINISHED
+        self._running[trial_id] = number
+        # As text, for Tune would look into it for search spaces of its own.
+        return {"trial": f"{number:05}", "settings": json.dumps(self._settings[number])}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A trial has ended, was handed back, or has lost its worker."""
+        number = self._running.pop(trial_id)
+        try:
+            if result is None or error:
+                self._died(number)
+            elif result["outcome"] == "refused":
+                self._refused(number, result)
+            else:
+                self._refusals = 0
+                self._keep(record(number, self._settings[number], result))
+        except Exception as problem:
+            self.problem = problem
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether to stop one trial: that is the scheduler's business."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether to stop the sweep."""
+        return self.problem is not None
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: what a sweep goes on from is its records."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, see `save`."""
+
+    def _keep(self, ended: Record) -> None:
+        self._journal.append(ended)
+        self._proposals.learn(ended)
+        self._progress.ended(ended)
+
+    def _died(self, number: int) -> None:
+        self._deaths[number] = self._deaths.get(number, 0) + 1
+        if self._deaths[number] < _DEATHS:
+            self._waiting.append(number)
+            return
+        text = f"its worker died {_DEATHS} times, for want of memory perhaps"
+        nothing: dict[str, Any] = {
+            "outcome": "failed",
+            "error": text,
+            "curve": [],
+            "parameters": None,
+            "seconds": 0.0,
+            "node": "",
+        }
+        self._keep(record(number, self._settings[number], nothing))
+
+    def _refused(self, number: int, result: dict[str, Any]) -> None:
+        self._waiting.append(number)
+        self._refusals += 1
+        if self._refusals == _REFUSALS:
+            raise NoWorkerError(result["error"])
+        if result["node"] not in self._refusing:
+            self._refusing.add(result["node"])
+            self._progress.note(f"warning: {result['error']}")
+
+
+class NoWorkerError(Exception):
+    """Every worker refuses; the text is why the last one does."""
+
+
+def record(number: int, settings: dict[str, Any], result: dict[str, Any]) -> Record:
+    """What is kept of a trial, from the last that its worker said."""
+    failed = result["outcome"] == "failed"
+    return {
+        "trial": f"{number:05}",
+        "settings": settings,
+        "state": "failed" if failed else "finished" if result["outcome"] else "stopped",
+        "validation_accuracy": None if failed else result[METRIC],
+        "validations": len(result["curve"]),
+        "curve": result["curve"],
+        "parameters": result["parameters"],
+        "seconds": result["seconds"],
+        "node": result["node"],
+        "error": result["error"],
+    }

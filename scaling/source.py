@@ -1,0 +1,154 @@
+"""What the trials of a sweep compute with: said, checked and proven by the driver, before any of them starts."""
+
+import functools
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from digits.errors import PipelineError
+from scaling.checkout import check, checked_out, commit_of
+from scaling.fetching import CODE, CheckoutError
+from scaling.nodes import NodeError, Spec, cache_folder, prepare_node, versions
+
+DATA = ("data/prepared/train.npz", "data/prepared/validation.npz", "data/prepared/statistics.json")
+_LOCK, _PARAMS = Path("dvc.lock"), Path("params.yaml")
+_MAKES_DATA = ("fetch", "preprocess")  # stages
+_REPRO = "run `dvc repro preprocess`"
+
+
+class SourceError(PipelineError):
+    """Code or data are not in a state that trials could start from."""
+
+
+def describe_code(address: str | None, repository: str | None = None) -> Spec:
+    """What trials are to compute with, of the working folder.
+
+    Args:
+        address: of a Ray cluster; None for a Ray of this machine alone, whose trials read the working folder itself.
+        repository: where nodes of a cluster fetch from; default: Git's origin.
+
+    Raises:
+        SourceError: the data are not those of dvc.lock or of params.yaml; on a cluster also changes that are not
+            committed, an address that can't be used, a commit or data that can't be fetched as a node would.
+    """
+    data = _checksums()
+    folder = Path.cwd()
+    if address is None:
+        try:
+            check(folder, data, f"restore it with `dvc pull {' '.join(DATA)}`, or {_REPRO}")
+        except CheckoutError as error:
+            raise SourceError(str(error)) from None
+        return Spec(str(folder), None, commit_of(folder), data, versions())
+    commit = _committed()
+    where = _reachable(repository or _origin())
+    try:
+        checked_out(cache_folder(), where, commit, data)
+    except CheckoutError as error:
+        raise SourceError(
+            f"the cluster's nodes will not get what the sweep needs; the same, tried here: {error}"
+        ) from None
+    return Spec(None, where, commit, data, versions())
+
+
+def check_nodes(spec: Spec) -> list[str]:
+    """Prepare every node of the connected cluster that can run trials, all at once.
+
+    Returns:
+        names of the nodes.
+
+    Raises:
+        SourceError: nodes refuse; says which, and why each.
+    """
+    import ray  # noqa: PLC0415, an extra
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On  # noqa: PLC0415
+
+    import scaling  # noqa: PLC0415
+
+    ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]
+    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node for node in known if node["Alive"] and node["Resources"].get("CPU")]
+    prepare = ray.remote(num_cpus=0, max_retries=0)(prepare_node)
+    asked = [prepare.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(spec) for node in nodes]
+    problems = []
+    for node, answer in zip(nodes, asked, strict=True):
+        try:
+            ray.get(answer)
+        except ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            problems.append(str(cause) if isinstance(cause, NodeError) else f"node {_name(node)}: {cause!r}")
+        except ray.exceptions.RayError as error:  # the node is lost, or can't start a process
+            problems.append(f"node {_name(node)}: {str(error) or type(error).__name__}")
+    if problems:
+        raise SourceError("the cluster can't run this sweep:\n" + "\n".join(f"  {problem}" for problem in problems))
+    return [_name(node) for node in nodes]
+
+
+def _name(node: dict[str, Any]) -> str:
+    return str(node["NodeManagerHostname"])
+
+
+def _checksums() -> dict[str, str]:
+    """MD5 sums of what a trial reads, by dvc.lock; it has to be of the present params."""
+    try:
+        stages = yaml.safe_load(_LOCK.read_text(encoding="utf-8"))["stages"]
+        params = yaml.safe_load(_PARAMS.read_text(encoding="utf-8"))
+        sums = {out["path"]: str(out["md5"]) for name in _MAKES_DATA for out in stages[name]["outs"]}
+        made_with = {key: value for name in _MAKES_DATA for key, value in stages[name]["params"][str(_PARAMS)].items()}
+        present = {
+            key: functools.reduce(lambda tree, name: tree.get(name), key.split("."), params) for key in made_with
+        }
+    except FileNotFoundError as error:
+        raise SourceError(f"{error.filename}: not found; run from the top folder, after `dvc repro`") from None
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(f"{_LOCK}, {_PARAMS}: not what they should hold ({error!r}); {_REPRO}") from None
+    for key, value in made_with.items():
+        if value != present[key]:
+            raise SourceError(f"{_PARAMS}: {key} is {present[key]}, but the data were made with {value}; {_REPRO}")
+    if missing := [name for name in DATA if name not in sums]:
+        raise SourceError(f"{_LOCK}: it names no {', '.join(missing)}; {_REPRO}")
+    return {name: sums[name] for name in DATA}
+
+
+def _committed() -> str:
+    """HEAD, if nothing that a node reads differs from it."""
+    changed = _git("status", "--porcelain", "--untracked-files=all", "--", *CODE, ".dvcstore").splitlines()
+    if changed:
+        names = ", ".join(line[3:] for line in changed[:5]) + (f" and {len(changed) - 5} more" if changed[5:] else "")
+        raise SourceError(
+            f"not committed: {names}. The nodes of a cluster fetch what is committed: `git commit` and `git push`, "
+            f"then try again; without RAY_ADDRESS a sweep takes the working folder as it is"
+        )
+    return _git("rev-parse", "--verify", "HEAD").strip()
+
+
+def _origin() -> str:
+    try:
+        return _git("remote", "get-url", "origin").strip()
+    except SourceError:
+        raise SourceError(
+            "Git knows no remote `origin`, where the nodes of a cluster would fetch the code: `git remote add origin "
+            "URL`, or name another address with --repository"
+        ) from None
+
+
+def _reachable(address: str) -> str:
+    """The address as nodes can use it: a folder by its whole path, and no password, for it goes to every node's log."""
+    url = urlsplit(address)
+    if url.password or (url.username and url.scheme in ("http", "https")):  # a token may stand in the user's place
+        raise SourceError(
+            f"{url.scheme}://...@{url.hostname}: the repository's address holds a password or token, which would go to "
+            f"every node; take it out, and give each node a credential of its own (`git config credential.helper`)"
+        )
+    return str(Path(address).resolve()) if Path(address).exists() else address
+
+
+def _git(*arguments: str) -> str:
+    try:
+        return subprocess.run(("git", *arguments), capture_output=True, text=True, check=True).stdout
+    except FileNotFoundError:
+        raise SourceError("git: not found; install it") from None
+    except subprocess.CalledProcessError as error:
+        raise SourceError(f"`git {arguments[0]}` failed: {error.stderr.strip()}; run from the top folder") from None

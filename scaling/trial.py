@@ -1,0 +1,127 @@
+"""A worker of a sweep: it trains one trial after the other, and loads code and data once.
+
+Ray sends this module to the workers by value. So nothing but Ray and the standard library is imported before
+`prepare_node` has brought the code of the project, or has seen that it is there.
+"""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+
+from scaling.nodes import NodeError, Spec, prepare_node
+
+if TYPE_CHECKING:
+    from digits.dataset import Labelled
+    from scaling.settings import Base
+
+METRIC = "validation_accuracy"
+TIME = "percent"  # of an epoch that the trial has trained: what of two trials is compared at the same
+
+
+class Training(tune.Trainable):
+    """Trains what `config` says: {"trial": "00012", "settings": JSON}. A step goes on to the next measurement.
+
+    What a step returns has the fields of `scaling.records.Record`, and an `outcome`: None as long as there is more to
+    come, then "finished" or "failed"; "refused" if the trial has to run somewhere else.
+    """
+
+    def setup(self, config: dict[str, Any], spec: Spec, base: "Base", pause: float) -> None:  # type: ignore[override]
+        """Called once in a worker; `reset_config` for each further trial.
+
+        Args:
+            config: the first trial.
+            spec: code and data.
+            base: what the settings leave alone.
+            pause: seconds before a worker that can't work hands its trial back, so that others take the next ones.
+        """
+        self._spec, self._base, self._pause = spec, base, pause
+        self._data: tuple[Labelled, Labelled, dict[str, float]] | None = None
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take on a trial. What it needs is done in its first step, where an error becomes its result."""
+        self._settings = json.loads(new_config["settings"])
+        self._steps: Iterator[None] | None = None
+        self._state: dict[str, Any] = {
+            **{"outcome": None, "error": None, "parameters": None, "seconds": 0.0, "curve": []},
+            **{METRIC: 0.0, TIME: 0, "node": node()},
+        }
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train until the validation accuracy is known once more."""
+        try:
+            self._data = self._data or self._prepare()
+            started = time.perf_counter()
+            try:
+                self._steps = self._steps or self._train(*self._data)
+                next(self._steps)
+            finally:
+                self._state["seconds"] = round(self._state["seconds"] + time.perf_counter() - started, 3)
+        except NodeError as error:
+            time.sleep(self._pause)
+            self._state |= {"outcome": "refused", "error": str(error)}
+        except Exception as error:  # whatever it is, the other trials go on
+            ours = type(error).__module__.partition(".")[0] == "digits"
+            text = str(error) if ours else f"{type(error).__name__}: {error}"
+            self._state |= {"outcome": "failed", "error": text, METRIC: 0.0}
+        return {**self._state, "curve": list(self._state["curve"]), "done": self._state["outcome"] is not None}
+
+    def cleanup(self) -> None:
+        """Let go of the trial."""
+        self._steps = None
+
+    def _train(self, train: "Labelled", validation: "Labelled", pixels: dict[str, float]) -> Iterator[None]:
+        """Train as stages/train.py does, in the same order, so that the same bits come out."""
+        import torch
+
+        from digits import training
+        from digits.model import parameter_count
+        from scaling.settings import sections
+
+        model_params, params = sections(self._settings, self._base)
+        model = training.build(
+            model_params, params, torch.from_numpy(train.images), pixels["pixel_mean"], pixels["pixel_std"]
+        )
+        self._state["parameters"] = parameter_count(model)
+        for record in training.fit(model, train, validation, params):
+            if record.validation_accuracy is None:
+                continue
+            curve = self._state["curve"]
+            curve.append(round(record.validation_accuracy, 6))
+            self._state |= {METRIC: curve[-1], TIME: 100 * len(curve) // params.validations}
+            if record.step == record.steps:
+                self._state["outcome"] = "finished"
+            yield
+
+    def _prepare(self) -> "tuple[Labelled, Labelled, dict[str, float]]":
+        """Code and data, once in a worker, which is set up as stages/train.py sets itself up."""
+        root = prepare_node(self._spec)
+        from digits.dataset import labelled
+        from digits.recipe import pin_cpu
+        from digits.storage import read_arrays, read_json
+        from scaling.settings import sections
+
+        _, params = sections({}, self._base)
+        pin_cpu(params)
+        import torch
+
+        torch.set_num_threads(params.threads)
+        torch.set_deterministic_debug_mode("error")
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        folder = root / "data/prepared"
+        train, validation = (
+            labelled(read_arrays(path, "images", "labels"), str(path))
+            for path in (folder / "train.npz", folder / "validation.npz")
+        )
+        return train, validation, read_json(folder / "statistics.json")["train"]
+
+
+def node() -> str:
+    """The machine's name, and the first letters of what Ray calls it, for there can be several nodes on a machine."""
+    return f"{socket.gethostname()}:{ray.get_runtime_context().get_node_id()[:8]}"

@@ -1,0 +1,93 @@
+"""Trials on Ray Tune: Search says which, ASHA stops those that fall behind. Needs a connection to Ray."""
+
+import tempfile
+from types import SimpleNamespace
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.schedulers import AsyncHyperBandScheduler
+
+import scaling
+from digits.errors import PipelineError
+from scaling import space
+from scaling.cluster import Cluster
+from scaling.nodes import Spec
+from scaling.progress import Progress
+from scaling.proposals import Proposals
+from scaling.records import Description, Journal, Record
+from scaling.search import NoWorkerError, Search
+from scaling.settings import Base
+from scaling.space import Space
+from scaling.trial import METRIC, TIME, Training
+
+REDUCTION = 3  # of the trials that get to a rung, the best third goes on
+_PAUSE = 10.0  # seconds until a node that can't work hands a trial back, on a cluster
+
+
+class TuningError(PipelineError):
+    """Trials that can't run."""
+
+
+def run_trials(wanted: Description, journal: Journal, spec: Spec, cluster: Cluster, progress: Progress) -> None:
+    """Run what has no record yet.
+
+    Raises:
+        PipelineError: no worker can work, the space has nothing that goes together, or a record can't be written.
+    """
+    found, base = space.parse(wanted["space"]), wanted["params"]
+    proposals = Proposals(found, base, wanted["seed"])
+    for record in journal.records:
+        proposals.learn(record)
+    search = Search(wanted["trials"], proposals, journal, progress)
+    ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]  # workers may not have it yet
+    pause = _PAUSE if cluster.address else 0.0
+    trainable = tune.with_parameters(Training, spec=spec, base=base, pause=pause)
+    with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+        tune.Tuner(
+            tune.with_resources(trainable, {"CPU": cluster.cpus, "GPU": cluster.gpus}),
+            tune_config=tune.TuneConfig(
+                num_samples=-1,  # until Search says that it is finished
+                search_alg=search,
+                scheduler=halving(found, base, journal.records),
+                max_concurrent_trials=cluster.workers,
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=folder,
+                stop=search,
+                verbose=0,
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        ).fit()
+    if isinstance(search.problem, NoWorkerError):
+        raise TuningError(f"no worker can run trials: {search.problem}")
+    if search.problem:
+        raise search.problem
+    if search.exhausted:
+        print(f"nothing is left in the space that was not tried: {len(journal.records)} trials", flush=True)
+
+
+def halving(space: Space, base: Base, records: list[Record]) -> AsyncHyperBandScheduler:
+    """ASHA, which knows the records. Its first rung is the first measurement, each further one three times later.
+
+    Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".
+    """
+    validations = base["train"]["validations"]
+    scheduler = AsyncHyperBandScheduler(
+        time_attr=TIME,
+        metric=METRIC,
+        mode="max",
+        max_t=int(100 * space.largest("train.epochs", base["train"]["epochs"])),
+        grace_period=100 // validations,
+        reduction_factor=REDUCTION,
+    )
+    for known in records:
+        trial: Any = SimpleNamespace(trial_id=known["trial"])
+        nobody: Any = None  # ASHA asks nothing of the controller
+        scheduler.on_trial_add(nobody, trial)
+        for count, accuracy in enumerate(known["curve"], 1):
+            scheduler.on_trial_result(nobody, trial, {TIME: 100 * count // validations, METRIC: accuracy})
+        scheduler.on_trial_remove(nobody, trial)
+    return scheduler

@@ -1,0 +1,201 @@
+"""Sweeps on a Ray cluster of several nodes, when things go wrong: no trial is lost, and none is counted twice."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+
+import pytest
+import yaml
+
+from tests.e2e.project import FAST, HOOKS, Project, wait_for
+from tests.e2e.ray_cluster import Nodes
+
+pytestmark = pytest.mark.e2e
+
+TRIALS = 6
+SPACE = {
+    "model.channels": {"choice": [[2, 4], [2, 5], [3, 4]]},
+    "train.learning_rate": {"loguniform": [0.1, 0.3]},
+}
+# Weights that grow ninefold with every step are soon none any more.
+DIVERGING = {"train.learning_rate": {"choice": [0.2, 10.0]}, "train.weight_decay": {"choice": [0.0005, 1.0]}}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory, env):
+    nodes = Nodes(tmp_path_factory.mktemp("nodes"), env)
+    try:
+        yield nodes
+    finally:
+        nodes.close()
+
+
+@pytest.fixture
+def two(cluster) -> Nodes:
+    """The cluster with two nodes that can work, and no other."""
+    for name in cluster.named.keys() - {"a", "b"}:
+        cluster.remove(name)
+    for name in {"a", "b"} - cluster.named.keys():
+        cluster.add(name)
+    return cluster
+
+
+@pytest.fixture(scope="module")
+def lab(checkout, tmp_path_factory) -> Project:
+    """Where sweeps are started: quick to train, committed, without data. Nodes fetch from it."""
+    project = checkout.clone(tmp_path_factory.mktemp("lab") / "project")
+    project.change(FAST)
+    for name, space in (("space", SPACE), ("diverging", DIVERGING)):
+        (project / f"{name}.yaml").write_text(yaml.safe_dump(space))
+    project.commit("quick to train")
+    project.git("remote", "set-url", "origin", str(project.path))
+    return project
+
+
+class Sweep:
+    """A sweep that goes on while the test does."""
+
+    def __init__(self, lab: Project, cluster: Nodes, name: str, *arguments: str) -> None:
+        self.folder, self.log = lab / f"sweeps/{name}", lab / f"{name}.log"
+        new = ("--space=space.yaml", f"--trials={TRIALS}", "--keep=0", f"--name={name}")
+        env = lab.env | cluster.env | {"MNIST_NODE_CACHE": str(cluster.cache("driver"))}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                ["python", "-m", "scaling.sweep", *(arguments or new)],
+                **{"cwd": lab.path, "env": env, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log},
+            )
+
+    def records(self) -> list[dict]:
+        file = self.folder / "trials.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def wait_for(self, count: int) -> list[dict]:
+        """Records, as soon as there are so many."""
+        wait_for(lambda: len(self.records()) >= count or self.process.poll() is not None)
+        assert self.process.poll() is None, self.log.read_text()
+        return self.records()
+
+    def end(self, code: int = 0) -> str:
+        """What was printed, once all is done."""
+        assert self.process.wait(timeout=600) == code, self.log.read_text()
+        return self.log.read_text()
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture
+def started(lab, cluster):
+    """Starts sweeps, and ends those that a failing test leaves behind."""
+    running = []
+
+    def start(name: str, *arguments: str) -> Sweep:
+        running.append(Sweep(lab, cluster, name, *arguments))
+        return running[-1]
+
+    yield start
+    for sweep in running:
+        sweep.kill()
+
+
+def complete(records: list[dict]) -> bool:
+    """Whether each trial was recorded, and none twice."""
+    return sorted(record["trial"] for record in records) == [f"{number:05}" for number in range(TRIALS)]
+
+
+def test_nodes_that_can_not_work_are_refused_and_named(lab, checkout, two, started, tmp_path):
+    other = lab.clone(tmp_path / "other")
+    other.comment("digits/errors.py")
+    other.commit("another version")
+    stub = tmp_path / "stub/torch-1.2.3.dist-info/METADATA"
+    stub.parent.mkdir(parents=True)
+    stub.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.2.3\n")
+    hooks = os.pathsep.join([str(stub.parents[1]), str(HOOKS)])
+    two.add("full", LIMIT_FILES="1000000")
+    two.add("torch", PYTHONPATH=hooks)
+    two.add("code", IMPORT_FROM=str(other.path), ONLY_FROM=str(other.path))
+    sweep = started("refused")
+    output = sweep.end(code=1)
+
+    assert "Traceback" not in output
+    assert "the cluster can't run this sweep:\n" in output
+    assert output.count("\n  node ") == 3  # and nothing of those that can work
+    full = rf"node \S+: {re.escape(str(two.cache('full')))}/\S+: File too large; make room on this node \(\d+ MB"
+    assert re.search(full, output), output
+    assert re.search(r"node \S+: torch 1\.2\.3 is here, \d+\.\d+\.\d+\S* where the sweep was started", output)
+    here, there = (project.git("rev-parse", "HEAD").strip() for project in (lab, other))
+    assert f"imported here already, from {other.path}/digits: commit {there}; the sweep is of commit {here}" in output
+    assert sweep.records() == []
+    assert not any((two.cache("full") / "checkouts").glob("*"))
+    assert (two.cache("a") / "checkouts" / here / "data/prepared/train.npz").exists()
+
+
+@pytest.fixture(scope="module")
+def both(lab, cluster):
+    """Records and output of two sweeps at once, in one of which trials diverge."""
+    for name in {"a", "b"} - cluster.named.keys():
+        cluster.add(name)
+    sweeps = [
+        Sweep(lab, cluster, "one"),
+        Sweep(lab, cluster, "diverging", "--space=diverging.yaml", "--trials=4", "--keep=0", "--name=diverging"),
+    ]
+    try:
+        return [(sweep.end(), sweep.records()) for sweep in sweeps]
+    finally:
+        for sweep in sweeps:
+            sweep.kill()
+
+
+def test_two_sweeps_at_once_do_not_disturb_each_other(both):
+    (_, one), (_, diverging) = both
+    assert complete(one)
+    assert [record["state"] for record in one] == ["finished"] * TRIALS
+    assert all(record["settings"].keys() == SPACE.keys() for record in one)
+    assert sorted(record["trial"] for record in diverging) == ["00000", "00001", "00002", "00003"]
+    assert all(record["settings"].keys() == DIVERGING.keys() for record in diverging)
+
+
+def test_a_trial_that_diverges_is_a_failed_one_and_no_more(both):
+    output, records = both[1]
+    for record in records:
+        diverges = tuple(record["settings"].values()) == (10.0, 1.0)
+        assert (record["state"] == "failed") == diverges, record
+        assert (record["validation_accuracy"] is None) == diverges
+        if diverges:
+            assert re.match(r"the loss became (nan|inf) at step \d+ of \d+; lower train.learning_rate", record["error"])
+    assert len({record["state"] for record in records}) == 2  # both occurred: the four trials are the whole space
+    assert "1 failed" in output
+    assert "NaN" not in (json.dumps(records))
+
+
+def test_a_driver_that_is_killed_goes_on_where_it_was(two, started):
+    killed = started("killed")
+    before = killed.wait_for(2)
+    killed.kill()
+    before = killed.records()
+    assert 2 <= len(before) < TRIALS
+    resumed = started("killed", "--resume=killed")
+    output = resumed.end()
+
+    assert f"{len(before)} of {TRIALS} trials have ended" in output
+    assert resumed.records()[: len(before)] == before
+    assert complete(resumed.records())
+    assert all(record["state"] == "finished" for record in resumed.records())
+
+
+def test_a_node_that_is_lost_and_one_that_has_no_room_cost_no_trial(two, started):
+    """In the middle of a sweep one node goes, and one without room comes: the rest run on the one that is left."""
+    sweep = started("lost")
+    before = sweep.wait_for(2)
+    two.remove("b")
+    two.add("full", LIMIT_FILES="1000000")
+    output = sweep.end()
+
+    assert len(before) < TRIALS
+    assert complete(sweep.records())
+    assert all(record["state"] == "finished" for record in sweep.records())
+    print(output)

@@ -1,0 +1,115 @@
+"""Sweeps on real data and a local Ray: records are what the pipeline comes to, and a killed driver loses nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from tests.e2e.project import Project
+
+pytestmark = pytest.mark.e2e
+
+SPACE = """\
+model.channels: [{ integer: [3, 5] }, { integer: [4, 8] }]
+train.learning_rate: { loguniform: [0.05, 0.8] }
+train.batch_size: { choice: [256, 512] }
+"""
+TRIALS = 7
+SWEEP = (sys.executable, "-m", "scaling.sweep")
+NEW = ("--space=space.yaml", f"--trials={TRIALS}", "--keep=0")
+SECONDS = 300  # after which a process is given up
+
+
+@pytest.fixture(scope="module")
+def lab(fast, tmp_path_factory) -> Project:
+    project = fast.copy(tmp_path_factory.mktemp("lab") / "project")
+    project.set(train__validations=3)
+    (project / "space.yaml").write_text(SPACE)
+    project.commit("a space")
+    return project
+
+
+@pytest.fixture(scope="module")
+def whole(lab) -> list[dict]:
+    """The trials of a sweep on one processor, one after the other."""
+    lab.run(*SWEEP, *NEW, "--name=whole", preexec_fn=on_one_processor)
+    return trials(lab, "whole")
+
+
+def on_one_processor() -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+
+def trials(project: Project, name: str) -> list[dict]:
+    path = project / f"sweeps/{name}/trials.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def outcome(records: list[dict]) -> list[tuple]:
+    """What does not depend on how long it took, and where."""
+    return [(record["trial"], record["settings"], record["state"], record["curve"]) for record in records]
+
+
+def test_each_trial_is_recorded_once(whole):
+    assert [record["trial"] for record in whole] == [f"{number:05}" for number in range(TRIALS)]
+    states = [record["state"] for record in whole]
+    assert set(states) == {"finished", "stopped"}  # ASHA at work
+    for record in whole:
+        assert record["settings"].keys() == {"model.channels", "train.learning_rate", "train.batch_size"}
+        assert record["validations"] == len(record["curve"]) == (3 if record["state"] == "finished" else 1)
+        assert record["parameters"] > 100
+        assert record["error"] is None
+
+
+def test_a_finished_trial_is_what_the_pipeline_comes_to(lab, whole, tmp_path):
+    record = [record for record in whole if record["state"] == "finished"][-1]  # its worker had others before
+    project = lab.copy(tmp_path / "project")
+    project.change(record["settings"])
+    project.run(sys.executable, "-m", "stages.train")
+    metrics = json.loads((project / "results/train/metrics.json").read_text())
+    assert metrics["validation"]["accuracy"] == record["validation_accuracy"]
+    rows = (project / "results/train/plots/metrics/validation/accuracy.tsv").read_text().splitlines()[1:]
+    assert [float(row.split("\t")[1]) for row in rows] == record["curve"]
+
+
+def test_a_killed_driver_leaves_nothing_running_and_the_next_one_goes_on_as_if_nothing_had_happened(lab, whole):
+    command = (*SWEEP, *NEW, "--name=killed")
+    for count in (2, 4):
+        driver = subprocess.Popen(command, cwd=lab.path, env=lab.env, preexec_fn=on_one_processor)
+        wait(lambda count=count: len(trials(lab, "killed")) >= count, driver)
+        started = psutil.Process(driver.pid).children(recursive=True)
+        assert started
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+        gone, alive = psutil.wait_procs(started, timeout=SECONDS)
+        assert alive == []
+        command = (*SWEEP, "--resume=killed")
+    with (lab / "sweeps/killed/trials.jsonl").open("a") as stream:
+        stream.write('{"trial": "0')  # as a kill in the middle of a line would leave it
+    said = lab.run(*command, preexec_fn=on_one_processor)
+    assert f"of {TRIALS} trials have ended" in said
+    assert outcome(trials(lab, "killed")) == outcome(whole)
+
+
+def test_ctrl_c_says_how_to_go_on(lab):
+    driver = subprocess.Popen(
+        (*SWEEP, *NEW, "--name=interrupted"), cwd=lab.path, env=lab.env, stderr=subprocess.PIPE, text=True
+    )
+    wait(lambda: trials(lab, "interrupted"), driver)
+    driver.send_signal(signal.SIGINT)
+    _, said = driver.communicate(timeout=SECONDS)
+    assert driver.returncode == 130
+    assert said == "\ninterrupted; what has ended is kept, go on with: make sweep RESUME=interrupted\n"
+
+
+def wait(condition, driver: subprocess.Popen) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert driver.poll() is None, "the driver has ended"
+        assert time.monotonic() < deadline, "the driver does not get on"
+        time.sleep(0.05)

@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pytest
+
+from tests.scaling.repository import Repository, made
+
+
+@pytest.fixture
+def outside(tmp_path, monkeypatch) -> Path:
+    """Nothing of the person who runs the tests is read, and the cache of the node is a folder of the test's."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "Test")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "test@example.org")
+    for kind in ("GLOBAL_CONFIG", "SYSTEM_CONFIG", "SITE_CACHE"):
+        monkeypatch.setenv(f"DVC_{kind}_DIR", str(tmp_path / f"dvc-{kind}"))
+    monkeypatch.setenv("MNIST_NODE_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+@pytest.fixture
+def repository(outside) -> Repository:
+    return made(outside / "repository")

@@ -1,0 +1,190 @@
+import json
+
+import pytest
+from ray.tune.search import Searcher
+
+from scaling import tuning
+from scaling.progress import Progress
+from scaling.proposals import Proposals
+from scaling.records import begin
+from scaling.search import NoWorkerError, Search
+from scaling.settings import base
+from scaling.space import parse
+from tests.scaling.test_records import WANTED
+
+SPACE = parse({"train.learning_rate": {"loguniform": [0.01, 1.0]}})
+
+
+def result(outcome, curve=(0.8, 0.9), **more):
+    return {
+        "outcome": outcome,
+        "curve": list(curve),
+        "validation_accuracy": curve[-1] if curve else 0.0,
+        "parameters": 10,
+        "seconds": 1.0,
+        "node": "a:1",
+        "error": None,
+    } | more
+
+
+@pytest.fixture
+def journal(workspace):
+    with begin("one", WANTED) as opened:
+        yield opened
+
+
+@pytest.fixture
+def search(journal, capfd):
+    def made(trials, space=SPACE):
+        progress = Progress(trials, journal.records)
+        proposals = Proposals(space, base(), 0)
+        for record in journal.records:
+            proposals.learn(record)
+        return Search(trials, proposals, journal, progress)
+
+    return made
+
+
+def number(config) -> str:
+    return config["trial"]
+
+
+def test_each_number_is_given_out_once_and_its_end_recorded(search, journal):
+    made = search(3)
+    assert [number(made.suggest(name)) for name in "abc"] == ["00000", "00001", "00002"]
+    assert made.suggest("d") is None  # one of them could still be handed back
+    made.on_trial_complete("b", result("finished"))
+    made.on_trial_complete("a", result(None, curve=(0.7,)))
+    made.on_trial_complete("c", result("failed", curve=(), error="the loss became nan"))
+    assert made.suggest("e") == Searcher.FINISHED
+    assert [(one["trial"], one["state"], one["validation_accuracy"], one["error"]) for one in journal.records] == [
+        ("00001", "finished", 0.9, None),
+        ("00000", "stopped", 0.7, None),
+        ("00002", "failed", None, "the loss became nan"),
+    ]
+    assert not made.stop_all()
+
+
+def test_settings_go_to_the_worker_and_into_the_record(search, journal):
+    made = search(1)
+    settings = json.loads(made.suggest("a")["settings"])
+    made.on_trial_complete("a", result("finished"))
+    assert journal.records[0]["settings"] == settings
+    assert settings.keys() == {"train.learning_rate"}
+
+
+def test_another_driver_goes_on_with_what_has_no_record(search, journal):
+    first = search(4)
+    for name in "abc":
+        first.suggest(name)
+    first.on_trial_complete("b", result("finished"))
+    second = search(4)
+    assert [number(second.suggest(name)) for name in "xyz"] == ["00000", "00002", "00003"]
+
+
+def test_a_trial_whose_worker_dies_runs_again_with_the_same_settings(search, journal):
+    made = search(2)
+    lost = made.suggest("a")
+    made.on_trial_complete("a", error=True)
+    assert journal.records == []
+    assert made.suggest("b") == lost
+    made.on_trial_complete("b", result("finished"))
+    assert [record["trial"] for record in journal.records] == ["00000"]
+
+
+def test_a_trial_that_takes_three_workers_along_has_failed(search, journal):
+    made = search(2)
+    for name in "abc":
+        assert number(made.suggest(name)) == "00000"
+        made.on_trial_complete(name, error=True)
+    assert [(record["trial"], record["state"]) for record in journal.records] == [("00000", "failed")]
+    assert "worker died 3 times" in journal.records[0]["error"]
+    assert number(made.suggest("d")) == "00001"
+    assert not made.stop_all()
+
+
+def test_a_node_that_refuses_hands_its_trial_back_and_is_named_once(search, journal, capfd):
+    made = search(5)
+    for name in ("a", "b"):
+        config = made.suggest(name)
+        made.on_trial_complete(name, result("refused", (), node="bad:2", error="node bad: torch 1 is here"))
+        assert made.suggest(f"{name} again") == config
+        made.on_trial_complete(f"{name} again", result("finished"))
+    assert len(journal.records) == 2
+    assert capfd.readouterr().err.count("warning: node bad: torch 1 is here") == 1
+    assert not made.stop_all()
+
+
+def test_where_all_refuse_the_sweep_ends(search, journal):
+    made = search(5)
+    for name in "abc":
+        assert not made.stop_all()
+        made.suggest(name)
+        made.on_trial_complete(name, result("refused", (), error="node bad: no data"))
+    assert made.stop_all()
+    assert isinstance(made.problem, NoWorkerError)
+    assert str(made.problem) == "node bad: no data"
+    assert journal.records == []
+
+
+def test_a_record_that_can_t_be_written_ends_the_sweep(search, journal, monkeypatch):
+    made = search(5)
+    made.suggest("a")
+    monkeypatch.setattr(journal, "append", lambda record: (_ for _ in ()).throw(OSError(28, "full")))
+    made.on_trial_complete("a", result("finished"))
+    assert made.stop_all()
+    assert isinstance(made.problem, OSError)
+
+
+def test_a_space_that_is_used_up_ends_the_sweep_without_an_error(search, journal):
+    made = search(9, parse({"train.batch_size": {"choice": [16, 32]}}))
+    made.suggest("a")
+    made.suggest("b")
+    assert made.suggest("c") is None
+    for name in "ab":
+        made.on_trial_complete(name, result("finished"))
+    assert made.suggest("d") == Searcher.FINISHED
+    assert made.exhausted
+    assert not made.stop_all()
+
+
+def test_a_space_in_which_nothing_goes_together_ends_the_sweep(search):
+    made = search(9, parse({"model.kernels": {"choice": [[27, 5]]}}))
+    assert made.suggest("a") == Searcher.FINISHED
+    assert "nothing in the space goes together" in str(made.problem)
+
+
+class Live:
+    """A trial, as ASHA sees it while it runs."""
+
+    def __init__(self, scheduler, name):
+        self.trial_id, self._scheduler = name, scheduler
+        scheduler.on_trial_add(None, self)
+
+    def measured(self, count, accuracy):
+        return self._scheduler.on_trial_result(None, self, {"percent": 20 * count, "validation_accuracy": accuracy})
+
+
+def test_the_worst_two_thirds_are_stopped_at_the_first_rung(workspace):
+    params = base()
+    params["train"]["validations"] = 5
+    scheduler = tuning.halving(SPACE, params, [])
+    decisions = [Live(scheduler, str(score)).measured(1, score / 100) for score in (90, 91, 92, 50, 89, 99)]
+    assert decisions == ["CONTINUE", "CONTINUE", "CONTINUE", "STOP", "STOP", "CONTINUE"]
+
+
+def test_early_stopping_knows_what_was_measured_before(workspace):
+    params = base()
+    params["train"]["validations"] = 5
+    known = [
+        {"trial": f"{index:05}", "curve": curve}
+        for index, curve in enumerate([(0.9, 0.95, 0.97, 0.98, 0.98), (0.91, 0.95, 0.96), (0.7,), (0.92, 0.93, 0.94)])
+    ]
+    scheduler = tuning.halving(SPACE, params, known)
+    assert Live(scheduler, "low").measured(1, 0.8) == "STOP"
+    high = Live(scheduler, "high")
+    assert [high.measured(count, accuracy) for count, accuracy in ((1, 0.93), (2, 0.9), (3, 0.95))] == [
+        "CONTINUE",
+        "CONTINUE",
+        "STOP",
+    ]

@@ -1,0 +1,205 @@
+import re
+import sys
+
+import pytest
+
+from digits.errors import PipelineError
+from scaling import records, sweep
+from scaling.nodes import Spec
+from scaling.settings import base
+from scaling.sweep import SweepError, fresh, parsed, resumed, summary
+from tests import synthetic
+from tests.scaling.test_records import ended
+
+SPEC = Spec("/here", None, "a" * 40, {"data/prepared/train.npz": "0" * 32}, {"torch": "2.14.1"})
+SPACE = "train.seed: { choice: [1, 2] }\n"
+
+
+@pytest.fixture(autouse=True)
+def _space(workspace):
+    (workspace / "space.yaml").write_text(SPACE)
+
+
+@pytest.fixture
+def arguments(monkeypatch):
+    def made(*given):
+        monkeypatch.setattr(sys, "argv", ["sweep", *given])
+        return parsed()
+
+    return made
+
+
+def begun(arguments, *more, name="one"):
+    name, wanted = fresh(arguments("--space=space.yaml", "--trials=4", f"--name={name}", *more), SPEC)
+    with records.begin(name, wanted) as journal:
+        journal.append(ended(0))
+    return wanted
+
+
+def test_a_sweep_is_described_by_all_that_its_trials_depend_on(arguments):
+    assert begun(arguments, "--keep=0", "--seed=7") == {
+        "space": {"train.seed": {"choice": [1, 2]}},
+        "trials": 4,
+        "seed": 7,
+        "keep": 0,
+        "commit": "a" * 40,
+        "data": {"data/prepared/train.npz": "0" * 32},
+        "params": base(),
+        "versions": {"torch": "2.14.1"},
+    }
+
+
+def test_a_name_is_given_once(arguments):
+    begun(arguments)
+    with pytest.raises(SweepError, match=r"sweeps/one: is there; go on with it by RESUME=one, or give another NAME="):
+        begun(arguments)
+
+
+def test_a_mistake_in_the_space_leaves_no_sweep_behind(arguments, workspace):
+    (workspace / "space.yaml").write_text("train.epochs: { choice: [0] }")
+    with pytest.raises(PipelineError, match=r"space\.yaml: train\.epochs: 0 is out of range"):
+        begun(arguments)
+    assert not (workspace / "sweeps").exists()
+
+
+def test_a_resumed_sweep_is_what_it_was(arguments):
+    wanted = begun(arguments)
+    assert resumed(arguments("--resume=one"), SPEC) == ("one", wanted)
+
+
+def test_a_resumed_sweep_may_have_more_trials_and_keep_more(arguments):
+    wanted = begun(arguments)
+    assert resumed(arguments("--resume=one", "--trials=9", "--keep=5"), SPEC)[1] == wanted | {"trials": 9, "keep": 5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"commit": "b" * 40}, f"was begun with commit {'a' * 40}, not {'b' * 40}, so its trials can't be compared"),
+        ({"data": {}}, f"was begun with data other ones, not these, .*; go back to {'a' * 40}, or begin a new"),
+        ({"versions": {"torch": "3"}}, r"was begun with versions \{'torch': '2\.14\.1'\}, not \{'torch': '3'\}"),
+    ],
+)
+def test_a_sweep_does_not_go_on_with_something_else(arguments, changes, message):
+    begun(arguments)
+    now = Spec(**(vars(SPEC) | changes))
+    with pytest.raises(SweepError, match=f"sweeps/one: {message}"):
+        resumed(arguments("--resume=one"), now)
+
+
+def test_a_sweep_does_not_go_on_with_other_params(arguments, workspace):
+    begun(arguments)
+    synthetic.write_params(workspace, train={"epochs": 2})
+    with pytest.raises(SweepError, match="was begun with params other ones"):
+        resumed(arguments("--resume=one"), SPEC)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((), r"how many trials\? give --trials \(make sweep TRIALS=200\), or --resume=NAME"),
+        (("--trials=0",), "how many trials"),
+        (("--trials=many",), "a whole number from 0 to 99999, found 'many'"),
+        (("--trials=100000",), "a whole number from 0 to 99999"),
+        (("--resume=one", "--space=x"), "give --resume no --space, --name or --seed"),
+        (("--resume=one", "--seed=0"), "give --resume no --space"),
+    ],
+)
+def test_what_can_t_be_meant_is_refused(arguments, capsys, given, message):
+    with pytest.raises(SystemExit, match="2"):
+        arguments(*given)
+    assert re.search(message, capsys.readouterr().err)
+
+
+def test_the_summary_shows_the_best_and_counts_the_rest():
+    trials = [
+        ended(0, validation_accuracy=0.91),
+        ended(1, validation_accuracy=0.93, parameters=2000),
+        ended(2, validation_accuracy=0.93, parameters=1000),
+        ended(3, state="stopped", validation_accuracy=0.99),
+        ended(4, state="failed", validation_accuracy=None, error="why"),
+    ]
+    lines = summary(trials).splitlines()
+    assert lines[0] == "3 finished, 1 stopped, 1 failed; the best by validation accuracy:"
+    assert [line.split()[0] for line in lines[1:]] == ["00002", "00001", "00000"]
+    assert lines[1].split() == ["00002", "0.9300", "1,000", "parameters", "seed", "2"]
+
+
+def test_a_sweep_in_which_nothing_finished_is_an_error_that_says_why():
+    with pytest.raises(SweepError, match="no trial has finished; the loss became nan"):
+        summary([ended(0, state="failed", validation_accuracy=None, error="the loss became nan")])
+
+
+@pytest.fixture
+def driven(monkeypatch):
+    """`main` without Ray: `drive` is what the test wants it to be."""
+
+    def made(drive, *given):
+        kept = []
+        monkeypatch.setattr(sweep.source, "describe_code", lambda address, repository: SPEC)
+        monkeypatch.setattr(sweep, "drive", drive)
+        monkeypatch.setattr(sweep.keep, "keep", lambda name, count: kept.append((name, count)))
+        monkeypatch.setattr(sweep.frontier, "write", kept.append)
+        monkeypatch.setattr(sys, "argv", ["sweep", *given])
+        sweep.main()
+        return kept
+
+    return made
+
+
+NEW = ("--space=space.yaml", "--trials=2", "--name=one")
+
+
+def finish(wanted, journal, spec, address):
+    for number in range(len(journal.records), wanted["trials"]):
+        journal.append(ended(number))
+
+
+def test_after_the_last_trial_the_best_are_kept_and_the_frontier_drawn(driven, capsys):
+    assert driven(finish, *NEW) == [("one", 3), "one"]
+    assert capsys.readouterr().out.startswith("sweep one: 0 of 2 trials have ended\n2 finished, 0 stopped")
+
+
+def test_none_is_kept_where_none_is_wanted(driven):
+    assert driven(finish, *NEW, "--keep=0") == ["one"]
+
+
+def test_a_finished_sweep_starts_no_ray(driven):
+    driven(finish, *NEW)
+
+    def never(*_):
+        raise AssertionError
+
+    assert driven(never, "--resume=one") == [("one", 3), "one"]
+
+
+def test_ctrl_c_says_how_to_go_on(driven, capsys):
+    def interrupted(wanted, journal, spec, address):
+        journal.append(ended(0))
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="130"):
+        driven(interrupted, *NEW)
+    assert capsys.readouterr().err == "\ninterrupted; what has ended is kept, go on with: make sweep RESUME=one\n"
+    assert driven(finish, "--resume=one") == [("one", 3), "one"]
+    assert [record["trial"] for record in records.read("one")] == ["00000", "00001"]
+
+
+def test_what_stops_a_sweep_says_how_to_go_on(driven):
+    def refused(wanted, journal, spec, address):
+        raise PipelineError("no worker can run trials")
+
+    with pytest.raises(SweepError, match=r"(?s)no worker can run trials\n.*go on with: make sweep RESUME=one"):
+        driven(refused, *NEW)
+
+
+def test_the_cluster_is_the_one_that_the_environment_names(driven, monkeypatch):
+    seen = []
+
+    def see(wanted, journal, spec, address):
+        seen.append(address)
+        finish(wanted, journal, spec, address)
+
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    driven(see, *NEW)
+    assert seen == ["10.0.0.1:6379"]

@@ -1,0 +1,110 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from scaling import settings, trial
+from scaling.nodes import NodeError
+from scaling.trial import Training
+from stages import train
+from tests import synthetic
+
+
+@pytest.fixture
+def worker(pipeline, monkeypatch):
+    """A worker as Tune makes one, but in this process, and without Ray."""
+    monkeypatch.setattr(trial, "prepare_node", lambda spec: pipeline)
+    monkeypatch.setattr(trial, "node", lambda: "here:1")
+
+    def made(**values):
+        worker = Training.__new__(Training)
+        worker.setup(config(**values), spec=None, base=settings.base(), pause=0.0)
+        return worker
+
+    return made
+
+
+def config(number=0, **values):
+    return {"trial": f"{number:05}", "settings": json.dumps({f"train.{key}": value for key, value in values.items()})}
+
+
+def steps(worker) -> list:
+    results = [worker.step()]
+    while not results[-1]["done"]:
+        results.append(worker.step())
+    return results
+
+
+def of_the_stage(**values) -> tuple[float, int]:
+    """What the pipeline's stage comes to with the same settings."""
+    synthetic.write_params(Path(), train=values)
+    train.main()
+    accuracy = json.loads(Path("results/train/metrics.json").read_text())["validation"]["accuracy"]
+    lines = Path("results/train/plots/metrics/validation/accuracy.tsv").read_text().splitlines()
+    return accuracy, len(lines) - 1
+
+
+def test_a_step_is_a_measurement_and_the_last_one_is_what_the_stage_says(worker):
+    first, last = steps(worker(learning_rate=0.03, seed=5))
+    assert (first["outcome"], first["percent"], len(first["curve"])) == (None, 50, 1)
+    assert (last["outcome"], last["percent"], len(last["curve"])) == ("finished", 100, 2)
+    assert last["parameters"] > 0
+    assert last["node"] == "here:1"
+    assert (last["validation_accuracy"], len(last["curve"])) == of_the_stage(learning_rate=0.03, seed=5)
+
+
+def test_a_warm_worker_comes_to_the_same_whatever_it_did_before(worker, monkeypatch):
+    fresh = steps(worker(seed=3))[-1]["curve"]
+    warm = worker(seed=1, batch_size=32)
+    warm.step()  # stopped early
+    prepared = []
+    monkeypatch.setattr(trial, "prepare_node", prepared.append)
+    assert warm.reset_config(config(1, seed=3))
+    assert steps(warm)[-1]["curve"] == fresh
+    assert prepared == []
+
+
+def test_a_worker_is_set_up_as_the_stage_is(worker):
+    torch.set_num_threads(3)
+    worker().step()
+    assert torch.get_num_threads() == 1
+    assert torch.get_deterministic_debug_mode() == 2
+    assert os.environ["ATEN_CPU_CAPABILITY"] == "avx2"
+
+
+def test_a_trial_that_diverges_has_failed_with_what_it_said(worker):
+    statistics = json.loads(train.STATISTICS.read_text())
+    statistics["train"]["pixel_mean"] = 1e39  # infinite in the model's precision
+    train.STATISTICS.write_text(json.dumps(statistics))
+    (result,) = steps(worker(whitening=False))
+    assert result["outcome"] == "failed"
+    assert result["error"].startswith("the loss became nan at step ")
+    assert "lower train.learning_rate (0.05)" in result["error"]
+    assert (result["validation_accuracy"], result["percent"]) == (0.0, 0)
+
+
+def test_what_nobody_foresaw_fails_the_trial_alone(worker, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("can't allocate memory")
+
+    made = worker()
+    with monkeypatch.context() as patch:
+        patch.setattr("digits.training.build", broken)
+        assert steps(made)[-1]["error"] == "RuntimeError: can't allocate memory"
+    made.reset_config(config(1))
+    assert steps(made)[-1]["outcome"] == "finished"
+
+
+def test_a_node_that_can_t_work_refuses_and_tries_again_with_the_next_trial(worker, monkeypatch, pipeline):
+    def refuse(spec):
+        raise NodeError("node here: torch 1.0 is here, 2.0 where the sweep was started")
+
+    monkeypatch.setattr(trial, "prepare_node", refuse)
+    made = worker()
+    (result,) = steps(made)
+    assert (result["outcome"], result["error"].partition(":")[0]) == ("refused", "node here")
+    monkeypatch.setattr(trial, "prepare_node", lambda spec: pipeline)
+    made.reset_config(config(0))
+    assert steps(made)[-1]["outcome"] == "finished"
