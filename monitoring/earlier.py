@@ -17,7 +17,7 @@ from monitoring.export import DAY, LIKE_HOLDOUT, OLDER, TOO_OLD, Export, digest,
 from monitoring.settings import FeedbackParams
 
 TIMES = "times.npz"  # beside the images: when their labels came, which the next export alone asks
-KNOWN = "that the log still has: it decides about them"
+REFUSED = "that are in the log, and not taken from it any more"
 HELD_OUT = "that are held out, since `holdout` was raised"
 
 
@@ -74,10 +74,7 @@ def keep(made: Export, folder: Path, params: FeedbackParams) -> Export:
         return made
     _refuse_others(folder, made)
     left: Counter[str] = Counter()
-    old_train, old_holdout = (
-        part.reduced(np.array([digest(image) not in made.known for image in part.data.images], bool), KNOWN, left)
-        for part in _parts(before, folder)
-    )
+    old_train, old_holdout = (_forgotten(part, made, left) for part in _parts(before, folder))
     train, holdout = map(Part, (made.production.train, made.production.holdout), made.times)
 
     newest = max(part.times.max(initial=0) for part in (old_train, old_holdout, train, holdout))
@@ -134,6 +131,14 @@ def _parts(before: Production, folder: Path) -> tuple[Part, Part]:
             f"{folder / TIMES}: not a time for each image beside it; restore it with `dvc checkout --force {folder}`"
         )
     return Part(before.train, times[0]), Part(before.holdout, times[1])
+
+
+def _forgotten(part: Part, made: Export, left: Counter[str]) -> Part:
+    """Those that the log has no more."""
+    taken = {digest(image) for data in (made.production.train, made.production.holdout) for image in data.images}
+    found = [digest(image) for image in part.data.images]
+    left[REFUSED] += sum(one in made.known and one not in taken for one in found)
+    return part.reduced(np.array([one not in made.known for one in found], bool), "", Counter())
 
 
 def _classes(train: Part, holdout: Part) -> dict[str, list[int]]:

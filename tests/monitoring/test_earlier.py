@@ -11,7 +11,7 @@ from digits import production
 from digits.production import keys
 from digits.storage import write_arrays, write_json
 from monitoring import earlier
-from monitoring.earlier import HELD_OUT, KNOWN, EarlierError
+from monitoring.earlier import HELD_OUT, REFUSED, EarlierError
 from monitoring.export import LIKE_HOLDOUT, OLDER, TOO_OLD, Export, export
 from monitoring.labelled_images import Images
 from tests.monitoring.labels import params, sent, together
@@ -75,7 +75,8 @@ def test_what_the_log_still_has_the_log_decides(tmp_path):
     assert len(pixels(of(wrong))[0] & set(keys(OLD.pixels))) == 0
     made = after(tmp_path, of(OLD), of(wrong))
     assert pixels(made) == pixels(of(wrong))
-    assert made.left == {KNOWN: 200}
+    assert made.left == {REFUSED: 200}
+    assert after(tmp_path, of(OLD), of(OLD)).left == {}
 
 
 def test_only_the_newest_are_kept(tmp_path):
