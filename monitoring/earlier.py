@@ -92,6 +92,8 @@ def keep(made: Export, folder: Path, params: FeedbackParams) -> Export:
     old_train = old_train.reduced(fits[: len(old_train)], OLDER, left)
     old_holdout = old_holdout.reduced(fits[len(times) - len(old_holdout) :], OLDER, left)
 
+    if not len(old_train) + len(old_holdout):
+        return dataclasses.replace(made, left=+left)  # the same bytes as without an earlier one
     train, holdout = old_train.joined(train), old_holdout.joined(holdout)
     account = {
         "taken": _classes(train, holdout),

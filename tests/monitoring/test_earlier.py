@@ -60,8 +60,9 @@ def test_recent_images_go_on_comparing_models_where_the_log_was_lost(tmp_path):
     assert pixels(made) == (pixels(old)[0] | pixels(new)[0], pixels(old)[1] | pixels(new)[1])
 
 
-def test_the_same_log_once_more_is_the_same_export(tmp_path):
-    made = after(tmp_path / "a", of(OLD), of(LATER))
+@pytest.mark.parametrize("first", [OLD, LATER], ids=["another log before", "the same log before"])
+def test_the_same_log_once_more_is_the_same_export(tmp_path, first):
+    made = of(LATER) if first is LATER else after(tmp_path / "a", of(first), of(LATER))
     earlier.write(tmp_path / "b", made)
     earlier.write(tmp_path / "c", after(tmp_path / "b", made, of(LATER)))
     for name in (production.TRAIN, production.HOLDOUT, production.PROVENANCE, earlier.TIMES):
