@@ -9,7 +9,8 @@ BASE ?= origin/main
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
 unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED ALONE \
-  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SPACE TRIALS NAME RESUME KEEP
+  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SPACE TRIALS NAME RESUME KEEP REPOSITORY \
+  EXPERIMENT AGAINST SEEDS SPLIT SWEEP BEST
 define newline
 
 
@@ -19,15 +20,16 @@ quoted = '$(subst $(newline), ,$(subst ','\'',$(value $(1))))'
 option = $(if $(filter command,$(origin $(2))),--$(1)=$(call quoted,$(2)))
 flag = $(if $(filter command,$(origin $(2))),$(if $(filter-out 0 no,$(value $(2))),--$(1)))
 push = $(call flag,push,PUSH)
-# A file's tests stay in one process, since they share what was costly to prepare. Three, for many of them wait.
-PARALLEL := --numprocesses 3 --dist loadfile
+# A file's tests stay in one process, since they share what was costly to prepare. Three, for many of them wait. The order
+# is that of tests/conftest.py, where the longest come first.
+PARALLEL := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro pull test test-quick lint verify report release promote rollback versions deploy serve \
-  simulate monitor-report export-feedback retrain sweep image check-image plots lock clean
+  simulate monitor-report export-feedback retrain seeds sweep keep image check-image plots lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' Makefile
@@ -47,7 +49,7 @@ test: lint $(VENV)/installed-tools ## set up, then lint, types and all tests
 	python -m pytest $(PARALLEL) --cov
 	python -m coverage report --include='digits/*,stages/*' --fail-under=95
 
-test-quick: $(VENV)/installed-tools ## unit tests alone
+test-quick: $(VENV)/installed-prometheus ## unit tests alone
 	python -m pytest $(PARALLEL) -m 'not e2e'
 
 lint: $(VENV)/installed-dev ## style, types, workflows, Dockerfile
@@ -98,9 +100,17 @@ export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=produc
 retrain: $(VENV)/installed-serve ## is a retraining due for STAGE=production? [DISPATCH=1] starts it [REASON='...' anyway] [EVERY=60]
 	@python -m monitoring.retrain $(call option,stage,STAGE) $(call flag,dispatch,DISPATCH) $(call option,force,REASON) $(call option,every,EVERY)
 
+seeds: $(VENV)/installed | data/prepared/train.npz ## how good with SEEDS=20 seeds: [EXPERIMENT=name-or-revision] [AGAINST=another] [SPLIT=test]
+	@exec python -m scaling.seeds $(call option,experiment,EXPERIMENT) $(call option,against,AGAINST) $(call option,seeds,SEEDS) \
+	  $(call option,split,SPLIT)
+
 sweep: $(VENV)/installed-scale | data/prepared/train.npz ## try TRIALS=200 settings from [SPACE=scaling/sweep.yaml] [NAME=] [KEEP=3], or go on with RESUME=NAME
 	@exec python -m scaling.sweep $(call option,space,SPACE) $(call option,trials,TRIALS) $(call option,name,NAME) \
-	  $(call option,resume,RESUME) $(call option,keep,KEEP)
+	  $(call option,resume,RESUME) $(call option,keep,KEEP) $(call option,seed,SEED) $(call option,repository,REPOSITORY)
+
+keep: $(VENV)/installed-scale ## make DVC experiments of SWEEP=name's best trials: [BEST=5] [SEEDS=1]
+	@python -m scaling.keep $(call option,sweep,SWEEP) $(call option,best,BEST) $(call option,seeds,SEEDS)
+	@python -m scaling.frontier $(call option,sweep,SWEEP)
 
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .
@@ -146,10 +156,14 @@ $(VENV)/installed-dev: $(VENV)/installed
 	$(PIP) install --constraint requirements.lock --editable '.[dev,monitor,s3,scale,serve,browser]'
 	@touch $@ $(VENV)/installed-serve $(VENV)/installed-scale
 
-# What the tests start beside Python: a browser, Prometheus, an S3 server.
-$(VENV)/installed-tools: $(VENV)/installed-dev tests/s3_server.lock tests/browser/package-lock.json tests/prometheus/install.py
-	python -m tests.browser.install
+# What unit tests start beside Python, for the rules and metrics that are Prometheus's to judge.
+$(VENV)/installed-prometheus: $(VENV)/installed-dev tests/prometheus/install.py
 	python -m tests.prometheus.install
+	@touch $@
+
+# What the other tests start besides: a browser, an S3 server.
+$(VENV)/installed-tools: $(VENV)/installed-prometheus tests/s3_server.lock tests/browser/package-lock.json
+	python -m tests.browser.install
 	$(PYTHON) -m venv $(VENV)/s3-server
 	$(VENV)/s3-server/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/s3_server.lock
 	@touch $@

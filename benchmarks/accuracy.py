@@ -4,20 +4,19 @@ python -m benchmarks.accuracy [--seeds 20] [--choice default]
 """
 
 import argparse
-import dataclasses
 import statistics
+import tempfile
+from pathlib import Path
 
 import numpy as np
-import torch
+import yaml
 
-from benchmarks.choices import CHOICES, params
+from benchmarks.choices import CHOICES, overridden
 from benchmarks.machine import publish, table
-from digits import training
-from digits.architecture import ModelParams
 from digits.dataset import Labelled, describe, labelled
-from digits.recipe import TrainParams, pin_cpu
-from digits.storage import read_arrays
-from stages.preprocess import TEST, TRAIN, VALIDATION
+from digits.storage import read_arrays, read_json, write_arrays, write_json, write_text
+from scaling import warm
+from stages.preprocess import STATISTICS, TRAIN, VALIDATION
 
 
 def main() -> None:
@@ -26,33 +25,39 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--choice", choices=CHOICES, default="default")
     arguments = parser.parse_args()
-    model, train = params(CHOICES[arguments.choice])
-    pin_cpu(train)
-    torch.set_num_threads(train.threads)
-    data = {path.stem: labelled(read_arrays(path, "images", "labels"), str(path)) for path in (TRAIN, VALIDATION, TEST)}
-    everything = Labelled(*(np.concatenate(pair) for pair in zip(data["train"], data["validation"], strict=True)))
     rows = []
-    for images in (data["train"], everything):
-        scores = [accuracy(model, train, seed, images, data["test"]) for seed in range(arguments.seeds)]
-        rows.append([f"{len(images.labels):,}", *spread(scores), str(len(scores))])
+    for everything in (False, True):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            warm.prepare(None, folder, "test")
+            params = overridden(CHOICES[arguments.choice], folder / "params.yaml")
+            write_text(folder / "params.yaml", yaml.safe_dump(params, sort_keys=False))
+            images = pool(folder) if everything else len(training(folder).labels)
+            scores = []
+            for seed, score in enumerate(warm.scores(folder, range(arguments.seeds), "test")):
+                if isinstance(score, str):
+                    raise SystemExit(f"seed {seed}: {score}")
+                print(f"{images} images, seed {seed}: {score:.2%}", flush=True)
+                scores.append(100 * score)
+        rows.append([f"{images:,}", *spread(scores), str(len(scores))])
     header = ["training images", "mean test accuracy", "standard deviation", "lowest", "highest", "seeds"]
     command = f"python -m benchmarks.accuracy --seeds {arguments.seeds} --choice {arguments.choice}"
     body = table(header, rows)
     publish(f"accuracy_{arguments.choice}", command, body, "torch", "numpy")
 
 
-def accuracy(model: ModelParams, train: TrainParams, seed: int, images: Labelled, test: Labelled) -> float:
-    """Test accuracy in percent after training from `seed`."""
-    recipe = dataclasses.replace(train, seed=seed, validations=1)
-    pixels = describe(images)
-    classifier = training.build(
-        model, recipe, torch.from_numpy(images.images), pixels["pixel_mean"], pixels["pixel_std"]
-    )
-    for _ in training.fit(classifier, images, images.take(np.arange(1000)), recipe):
-        pass
-    result = 100 * training.accuracy(classifier, torch.from_numpy(test.images), torch.from_numpy(test.labels))
-    print(f"{len(images.labels)} images, seed {seed}: {result:.2f} %", flush=True)
-    return result
+def training(folder: Path, path: Path = TRAIN) -> Labelled:
+    """Images of a project in another folder."""
+    return labelled(read_arrays(folder / path, "images", "labels"), str(path))
+
+
+def pool(folder: Path) -> int:
+    """Train on the validation images, too: the figures along the way mean nothing then. Returns how many there are."""
+    pairs = zip(training(folder), training(folder, VALIDATION), strict=True)
+    everything = Labelled(*(np.concatenate(pair) for pair in pairs))
+    write_arrays(folder / TRAIN, **everything._asdict())
+    write_json(folder / STATISTICS, read_json(folder / STATISTICS) | {"train": describe(everything)})
+    return len(everything.labels)
 
 
 def spread(scores: list[float]) -> list[str]:

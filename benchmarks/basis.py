@@ -23,6 +23,7 @@ _POLICY = ("window", "warn", "alert", "windows_in_a_row", "calm_windows", "label
 HOLDS_FOR: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((f"accuracy_{choice}" for choice in CHOICES), (WEIGHTS,)),
     "frontier": (WEIGHTS,),
+    "distributed": (WEIGHTS,),
     "instructions": (WEIGHTS, MODEL),
     "retraining": (WEIGHTS, "preprocess.production_repeat"),
     "poisoning": (MODEL, "monitoring.feedback"),
@@ -32,7 +33,7 @@ HOLDS_FOR: dict[str, tuple[str, ...]] = {
     "drift_errors": ("monitoring.cusum",),
     # Times, memory and what is lost: another model of this size makes no difference.
     **dict.fromkeys(("crashes", "drift_speed", "memory", "pipeline", "pull_request", "report"), ()),
-    **dict.fromkeys(("service", "speed", "start", "switching"), ()),
+    **dict.fromkeys(("scaling_head", "scaling_node", "scaling_sweep", "service", "speed", "start", "switching"), ()),
 }
 
 

@@ -48,13 +48,18 @@ CHOICES: dict[str, list[str]] = {
 FRONTIER = ("436", "758", "1241", "3192", "fast", "accurate", "four-convolutions", "24730", "default")
 
 
+def values(overrides: list[str]) -> dict[str, Any]:
+    """Overrides as a mapping from keys of params.yaml to their values."""
+    pairs = [override.partition("=") for override in overrides]
+    return {key: yaml.safe_load(value) for key, _, value in pairs}
+
+
 def overridden(overrides: list[str], path: Path) -> dict[str, Any]:
     """Content of a params file with `section.key=value` overrides."""
     document: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    for override in overrides:
-        name, _, value = override.partition("=")
+    for name, value in values(overrides).items():
         section, _, key = name.partition(".")
-        document[section][key] = yaml.safe_load(value)
+        document[section][key] = value
     return document
 
 

@@ -12,8 +12,8 @@ import yaml
 
 from digits.architecture import ModelParams
 from digits.errors import PipelineError
-from digits.params import parse
 from digits.recipe import TrainParams
+from scaling.settings import SECTIONS, sections
 
 # Where DVC keeps an experiment: under the commit that it started from, in two parts, by its name.
 _REFERENCE = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38}/([^/]+)")
@@ -104,13 +104,15 @@ def document(commit: str | None, path: str) -> dict[str, Any]:
     return content
 
 
-def sections(params: dict[str, Any]) -> tuple[ModelParams, TrainParams]:
-    """Sections `model` and `train` of a params.yaml's content.
+def trained(commit: str) -> tuple[ModelParams, TrainParams]:
+    """With which params.
 
     Raises:
-        ParamsError: a key is unknown, missing, mistyped or out of range.
+        ExperimentError: there is no params.yaml.
+        ParamsError: they are not those of this code.
     """
-    return parse(ModelParams, params.get("model"), "model"), parse(TrainParams, params.get("train"), "train")
+    params = document(commit, "params.yaml")
+    return sections({}, {name: params.get(name) or {} for name in SECTIONS})
 
 
 def measured(commit: str) -> Measured:
@@ -120,15 +122,15 @@ def measured(commit: str) -> Measured:
         ExperimentError: it was not run up to `evaluate`.
         ParamsError: its params are not those of this code.
     """
-    model, train = sections(document(commit, "params.yaml"))
-    trained = document(commit, "results/train/metrics.json")
+    model, train = trained(commit)
+    metrics = document(commit, "results/train/metrics.json")
     evaluated = document(commit, "results/evaluate/metrics.json")
     rows = csv.DictReader(read(commit, _CURVE).decode("utf-8").splitlines(), delimiter="\t")
     return Measured(
         model,
         train,
         evaluated["parameters"],
-        trained["validation"]["accuracy"],
+        metrics["validation"]["accuracy"],
         tuple(float(row["accuracy"]) for row in rows),
         evaluated["accuracy"],
     )

@@ -150,7 +150,7 @@ def table(trials: Sequence[Record], kept: Mapping[str, Point], description: Desc
             [
                 f"{record['parameters']:,}",
                 record["trial"],
-                settings(record, description),
+                recipe(record, description),
                 f"**{accuracy}**" if record in frontier else accuracy,
                 tested(point.test) if point else "-",
             ]
@@ -158,7 +158,7 @@ def table(trials: Sequence[Record], kept: Mapping[str, Point], description: Desc
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def settings(record: Record, description: Description) -> str:
+def recipe(record: Record, description: Description) -> str:
     """The network in words, and what else the sweep varies."""
     varied = record["settings"]
     model = description["params"]["model"] | {

@@ -2,28 +2,27 @@
 
 python -m scaling.keep --sweep=NAME [--best=5] [--seeds=1]
 
-Trial 00012 of sweep NAME becomes the experiment sweep-NAME-00012, beside the workspace, which stays as it is; what is
-there already is not run again. The validation accuracies of the run have to equal the trial's; where they do not, it
-says why. With more seeds, the same settings are run with others, too: sweep-NAME-00012-seed1 and so on.
+Trial 00012 of sweep NAME becomes the experiment sweep-NAME-00012, which runs in a folder of its own; what is there
+already is not run again. The validation accuracies of the run have to equal the trial's; where they do not, it says
+why. With more seeds, the same settings are run with others, too: sweep-NAME-00012-seed1 and so on.
+
+The workspace is as it was. But when an experiment starts, `dvc exp run` puts aside what is not committed and brings it
+back, within seconds: what is saved in between is lost.
 """
 
 import argparse
 import dataclasses
-import hashlib
 import json
-import platform
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from typing import Any
 
 from digits.errors import PipelineError, run
 from scaling import records
-from scaling.experiments import ExperimentError, Measured, document, experiments, measured, read, sections
+from scaling.equality import differences, reasons
+from scaling.experiments import ExperimentError, Measured, document, experiments, measured, trained
 from scaling.records import Description, Record
-
-Sections = Mapping[str, Mapping[str, Any]]  # `model` and `train` of params.yaml
+from scaling.settings import Base, sections
 
 
 class KeepError(PipelineError):
@@ -51,7 +50,15 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.best < 1 or arguments.seeds < 1:
         parser.error("--best, --seeds: at least 1")
-    kept = keep(arguments.sweep, arguments.best, arguments.seeds)
+    verify(keep(arguments.sweep, arguments.best, arguments.seeds))
+
+
+def verify(kept: Iterable[Kept]) -> None:
+    """See to it that every trial has become an experiment that is as it was, or that it is known why not.
+
+    Raises:
+        KeepError: one has not.
+    """
     wrong = [item.name for item in kept if item.problem or (item.differences and not item.reasons)]
     if wrong:
         raise KeepError(f"not as they should be, see above: {', '.join(wrong)}")
@@ -137,7 +144,7 @@ def another_seed(label: str, seed: int, record: Record, description: Description
     return f"{label}: validation accuracy {found.validation_accuracy:.2%}, test accuracy {found.test_accuracy:.2%}"
 
 
-def ensure(label: str, base: Sections, settings: Mapping[str, Any]) -> str:
+def ensure(label: str, base: Base, settings: Mapping[str, Any]) -> str:
     """Commit of the DVC experiment of that name, which is run if it is not there.
 
     Args:
@@ -149,22 +156,18 @@ def ensure(label: str, base: Sections, settings: Mapping[str, Any]) -> str:
         ParamsError: params.yaml could not hold that.
         ExperimentError: the run fails; or there is one of that name, with other params.
     """
-    merged = {section: dict(values) for section, values in base.items()}
-    for key, value in settings.items():
-        section, _, name = key.partition(".")
-        merged.setdefault(section, {})[name] = value
-    wanted = sections(merged)
+    wanted = sections(settings, base)
     commit = experiments().get(label)
     if commit is None:
         here = document(None, "params.yaml")
         differing = {
             f"{section}.{key}": value
-            for section, values in merged.items()
+            for section, values in base.items()
             for key, value in values.items()
             if here.get(section, {}).get(key) != value
         }
-        commit = pipeline(label, dict(settings) | differing)
-    if sections(document(commit, "params.yaml")) != wanted:
+        commit = pipeline(label, differing | dict(settings))
+    if trained(commit) != wanted:
         raise ExperimentError(
             f"{label}: there is an experiment of this name with other params; "
             f"remove it with `dvc exp remove {label}`, or give the sweep another name"
@@ -181,68 +184,14 @@ def pipeline(label: str, settings: Mapping[str, Any]) -> str:
     # JSON is what DVC's grammar for values takes, too: [16,48], true, 1e-05, "sgd".
     overrides = [f"--set-param={key}={json.dumps(value, separators=(',', ':'))}" for key, value in settings.items()]
     # Not --queue: `--run-all` would start whatever else is waiting there.
-    command = ["dvc", "exp", "run", "--temp", "--name", label, *overrides, "evaluate"]
+    # --pull: a sweep needs three files of the data, and the driver of a cluster's none of them.
+    command = ["dvc", "exp", "run", "--temp", "--pull", "--name", label, *overrides, "evaluate"]
     answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     commit = experiments().get(label)
     if answer.returncode or commit is None:
         last = "\n".join(answer.stdout.strip().splitlines()[-15:])
         raise ExperimentError(f"`dvc exp run --temp --name {label}` failed:\n{last}")
     return commit
-
-
-def differences(record: Record, found: Measured) -> list[str]:
-    """What the run measured otherwise than the trial."""
-    texts = []
-    if record["parameters"] != found.parameters:
-        texts.append(f"{found.parameters:,} parameters, not {record['parameters']:,}")
-    if record["validation_accuracy"] != found.validation_accuracy:
-        texts.append(f"validation accuracy {found.validation_accuracy}, not {record['validation_accuracy']}")
-    elif tuple(record["curve"]) != found.curve:
-        texts.append(f"on the way {list(found.curve)}, not {record['curve']}")
-    return texts
-
-
-def reasons(record: Record, description: Description, commit: str) -> list[str]:
-    """What is known to change results, and differs between a trial and its experiment, or may."""
-    texts = []
-    for package, before in description["versions"].items():
-        now = version(package)
-        if now != before:
-            texts.append(f"the sweep had {package} {before}, here it is {now}")
-    lock = document(commit, "dvc.lock")["stages"]["train"]
-    sums = {item["path"]: item.get("md5") for item in lock["deps"]}
-    other = [path for path, checksum in description["data"].items() if sums.get(path, checksum) != checksum]
-    texts += [f"{path} is not what the sweep had" for path in other]
-    if description["commit"] is None:
-        texts.append("the sweep ran outside of Git, so nobody knows with which code")
-    else:
-        code = [path for path in sums if path.endswith(".py")]
-        other = [path for path in code if checksum_of(description["commit"], path) != sums[path]]
-        texts += [f"{path} is not as in commit {description['commit'][:7]}, with which the sweep ran" for path in other]
-    if record["node"] != platform.node():
-        texts.append(f"the trial ran on {record['node']}: other last bits if that has CUDA, or one of the two no AVX2")
-    _, train = sections(document(commit, "params.yaml"))
-    if train.instructions == "native":
-        texts.append("train.instructions: native computes as each processor does it best")
-    return texts
-
-
-def version(package: str) -> str | None:
-    """Of Python or of an installed package."""
-    if package == "python":
-        return ".".join(map(str, sys.version_info[:3]))
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def checksum_of(commit: str, path: str) -> str | None:
-    """MD5 sum of a file as a commit has it."""
-    try:
-        return hashlib.md5(read(commit, path), usedforsecurity=False).hexdigest()
-    except ExperimentError:
-        return None
 
 
 def say(text: str) -> None:

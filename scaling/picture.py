@@ -7,11 +7,7 @@ import vl_convert
 
 SCALE = 2  # pixels a point, so that it is sharp on any screen
 
-_TESTED, _FRONTIER, _TRIED = (
-    "test images: what was kept",
-    "validation images: the frontier",
-    "validation images: all trials",
-)
+_TRIED, _FRONTIER, _TESTED = "trials (validation images)", "their frontier", "kept (test images)"
 _COLOURS = {_TRIED: "#b4bcc6", _FRONTIER: "#66727f", _TESTED: "#1f5fa8"}
 _LINE = "#8fb4dd"
 _LEAST = 0.005  # percent, for a logarithm needs something: where all images were right
@@ -139,7 +135,7 @@ def _axis(low: float, high: float, form: str) -> dict[str, Any]:
 
 def _colour(name: str) -> dict[str, Any]:
     """One entry of a legend that has all three."""
-    legend = {"title": None, "orient": "top-right", "labelFontSize": 12, "symbolType": "circle", "symbolOpacity": 1}
+    legend = {"title": None, "orient": "bottom", "labelFontSize": 12, "symbolType": "circle", "symbolOpacity": 1}
     return {
         "datum": name,
         "type": "nominal",

@@ -26,7 +26,8 @@ class Proposals:
     """What was tried of a space, and what comes next.
 
     What is proposed for a trial depends on the seed, the trial's number, and what is known of other trials, and on
-    nothing else: so a driver that is started anew proposes what the one before would have.
+    nothing else. So with one worker a driver that is started anew proposes what the one before would have; with more it
+    also depends on which are running.
     """
 
     def __init__(self, space: Space, base: Base, seed: int) -> None:
@@ -46,7 +47,8 @@ class Proposals:
         problem = None
         for attempt in range(_ATTEMPTS):
             seed = int(np.random.SeedSequence((self._seed, number, attempt)).generate_state(1)[0])
-            self._study.sampler = Rounded(seed=seed)
+            # Said in full, since another version may have other defaults.
+            self._study.sampler = Rounded(seed=seed, multivariate=False, constant_liar=True)
             trial = self._study.ask(self._distributions)
             settings = self._space.settings(trial.params)
             try:
@@ -70,11 +72,11 @@ class Proposals:
             self._tried.add(json.dumps(record["settings"]))
             self._study.add_trial(self._ended(record))
             return
-        for step, value in enumerate(record["curve"], 1):
+        for step, value in known(record).items():
             trial.report(value, step)
         if record["state"] == "finished":
             self._study.tell(trial, record["validation_accuracy"])
-        else:  # of those that failed no value is known: they rank last
+        else:
             self._study.tell(trial, state=TrialState.PRUNED)
 
     def _ended(self, record: Record) -> FrozenTrial:
@@ -84,8 +86,16 @@ class Proposals:
             value=record["validation_accuracy"] if finished else None,
             params=self._space.values(record["settings"]),
             distributions=self._distributions,
-            intermediate_values=dict(enumerate(record["curve"], 1)),
+            intermediate_values=known(record),
         )
+
+
+def known(record: Record) -> dict[int, float]:
+    """What was measured of a trial on its way, by step; nothing of one that failed, so that it ranks last.
+
+    Optuna takes, of those that did not finish, the one that came farthest for the best.
+    """
+    return {} if record["state"] == "failed" else dict(enumerate(record["curve"], 1))
 
 
 class Rounded(TPESampler):
@@ -112,8 +122,8 @@ def distribution(domain: Domain) -> BaseDistribution:
     return FloatDistribution(domain.low, domain.high, log=domain.log)
 
 
-def rounded(known: BaseDistribution, value: Any) -> Any:
+def rounded(domain: BaseDistribution, value: Any) -> Any:
     """A number of `_DIGITS` digits, and within its ends."""
-    if not isinstance(known, FloatDistribution) or not math.isfinite(value):
+    if not isinstance(domain, FloatDistribution) or not math.isfinite(value):
         return value
-    return min(max(float(f"{value:.{_DIGITS}g}"), known.low), known.high)
+    return min(max(float(f"{value:.{_DIGITS}g}"), domain.low), domain.high)

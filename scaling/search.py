@@ -70,7 +70,9 @@ class Search(Searcher, tune.Stopper):
             self.problem = problem
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether to stop one trial: that is the scheduler's business."""
+        """Whether to stop one trial: that is the scheduler's business. Called with each measurement that goes on."""
+        if result.get("outcome") != "refused":
+            self._refusals = 0  # somebody works
         return False
 
     def stop_all(self) -> bool:
@@ -93,6 +95,7 @@ class Search(Searcher, tune.Stopper):
         self._deaths[number] = self._deaths.get(number, 0) + 1
         if self._deaths[number] < _DEATHS:
             self._waiting.append(number)
+            self._progress.note(f"warning: trial {number:05} has lost its worker, and runs again")
             return
         text = f"its worker died {_DEATHS} times, for want of memory perhaps"
         nothing: dict[str, Any] = {

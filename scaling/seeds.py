@@ -104,10 +104,8 @@ def report(names: list[str], found: list[dict[int, float]], split: warm.Split, a
         seeds = sorted(found[0].keys() & found[1].keys())
         if not seeds:
             raise SeedsError(f"{names[0]} and {names[1]}: no seed came to an end with both, so they can't be compared")
-        lines += [
-            "",
-            *verdict(names[0], names[1], compare(*([results[seed] / 100 for seed in seeds] for results in found))),
-        ]
+        first, second = ([results[seed] / 100 for seed in seeds] for results in found)
+        lines += ["", *verdict(names[0], names[1], compare(first, second))]
     return "\n".join(lines)
 
 

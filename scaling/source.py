@@ -57,37 +57,42 @@ def check_nodes(spec: Spec) -> list[str]:
     """Prepare every node of the connected cluster that can run trials, all at once.
 
     Returns:
-        names of the nodes.
+        names of the nodes; without those that were lost meanwhile.
 
     Raises:
-        SourceError: nodes refuse; says which, and why each.
+        SourceError: nodes refuse, says which, and why each; or none is left.
     """
-    import ray  # noqa: PLC0415, an extra
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On  # noqa: PLC0415
+    import ray  # an extra
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
-    import scaling  # noqa: PLC0415
+    import scaling
 
     ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]
     known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
     nodes = [node for node in known if node["Alive"] and node["Resources"].get("CPU")]
     prepare = ray.remote(num_cpus=0, max_retries=0)(prepare_node)
     asked = [prepare.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(spec) for node in nodes]
-    problems = []
+    ready, problems = [], []
     for node, answer in zip(nodes, asked, strict=True):
         try:
             ray.get(answer)
+            ready.append(_name(node))
+        except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
+            pass  # it is gone, which Ray's list tells later: nothing will be asked of it
         except ray.exceptions.RayTaskError as error:
             cause = error.cause
             problems.append(str(cause) if isinstance(cause, NodeError) else f"node {_name(node)}: {cause!r}")
-        except ray.exceptions.RayError as error:  # the node is lost, or can't start a process
+        except ray.exceptions.RayError as error:  # it can't start a process, say
             problems.append(f"node {_name(node)}: {str(error) or type(error).__name__}")
-    if problems:
+    if problems or not ready:
+        problems = problems or ["no node is left; see `ray status`"]
         raise SourceError("the cluster can't run this sweep:\n" + "\n".join(f"  {problem}" for problem in problems))
-    return [_name(node) for node in nodes]
+    return ready
 
 
 def _name(node: dict[str, Any]) -> str:
-    return str(node["NodeManagerHostname"])
+    """The machine's name, and the first letters of what Ray calls it, as in records."""
+    return f"{node['NodeManagerHostname']}:{node['NodeID'][:8]}"
 
 
 def _checksums() -> dict[str, str]:

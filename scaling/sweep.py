@@ -15,6 +15,7 @@ import argparse
 import os
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from scaling.nodes import Spec
 from scaling.progress import Progress
 from scaling.records import Description, Journal, Record
 
+_GO_ON = "what has ended is kept, go on with: make sweep RESUME="
 _SHOWN = 5  # best trials in the summary
 
 
@@ -38,22 +40,23 @@ def main() -> None:
     address = os.environ.get("RAY_ADDRESS") or None
     spec = source.describe_code(address, arguments.repository)
     name, wanted = resumed(arguments, spec) if arguments.resume else fresh(arguments, spec)
-    try:
-        with records.begin(name, wanted) as journal:
-            before = len(journal.records)
-            print(f"sweep {name}: {len(journal.records)} of {wanted['trials']} trials have ended", flush=True)
-            if before < wanted["trials"]:
+    with records.begin(name, wanted) as journal:
+        print(f"sweep {name}: {len(journal.records)} of {wanted['trials']} trials have ended", flush=True)
+        try:
+            if len(journal.records) < wanted["trials"]:
                 drive(wanted, journal, spec, address)
-            ended = list(journal.records)
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; what has ended is kept, go on with: make sweep RESUME={name}", file=sys.stderr)
-        sys.exit(130)
-    except PipelineError as error:
-        raise SweepError(f"{error}\n  what has ended is kept, go on with: make sweep RESUME={name}") from None
+        except KeyboardInterrupt:
+            print(f"\ninterrupted; {_GO_ON}{name}", file=sys.stderr)
+            sys.exit(130)
+        except PipelineError as error:
+            raise SweepError(f"{error}\n  {_GO_ON}{name}") from None
+        except OSError as error:  # such as a full disk
+            raise SweepError(f"{error.filename or name}: {error.strerror}\n  {_GO_ON}{name}") from None
+        ended = list(journal.records)
     print(summary(ended))
-    if wanted["keep"] and any(record["state"] == "finished" for record in ended):
-        keep.keep(name, wanted["keep"])
+    kept = keep.keep(name, wanted["keep"]) if wanted["keep"] else []
     frontier.write(name)
+    keep.verify(kept)
 
 
 def parsed() -> argparse.Namespace:
@@ -99,7 +102,7 @@ def fresh(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description]:
         "commit": spec.commit,
         "data": spec.data,
         "params": settings.base(),
-        "versions": spec.versions,
+        "versions": spec.versions | {"optuna": metadata.version("optuna")},
     }
 
 
@@ -115,7 +118,7 @@ def resumed(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description
         "commit": spec.commit,
         "data": spec.data,
         "params": settings.base(),
-        "versions": spec.versions,
+        "versions": spec.versions | {"optuna": metadata.version("optuna")},
     }
     for what, value in now.items():
         before = wanted[what]  # type: ignore[literal-required]

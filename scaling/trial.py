@@ -57,15 +57,18 @@ class Training(tune.Trainable):
         """Train until the validation accuracy is known once more."""
         try:
             self._data = self._data or self._prepare()
+        except Exception as error:  # whatever it is, it is the node's: the trial has to run somewhere else
+            text = str(error) if isinstance(error, NodeError) else f"node {node()}: {type(error).__name__}: {error}"
+            time.sleep(self._pause)
+            self._state |= {"outcome": "refused", "error": text}
+            return {**self._state, "done": True}
+        try:
             started = time.perf_counter()
             try:
                 self._steps = self._steps or self._train(*self._data)
                 next(self._steps)
             finally:
                 self._state["seconds"] = round(self._state["seconds"] + time.perf_counter() - started, 3)
-        except NodeError as error:
-            time.sleep(self._pause)
-            self._state |= {"outcome": "refused", "error": str(error)}
         except Exception as error:  # whatever it is, the other trials go on
             ours = type(error).__module__.partition(".")[0] == "digits"
             text = str(error) if ours else f"{type(error).__name__}: {error}"

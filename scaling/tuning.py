@@ -69,13 +69,24 @@ def run_trials(wanted: Description, journal: Journal, spec: Spec, cluster: Clust
         print(f"nothing is left in the space that was not tried: {len(journal.records)} trials", flush=True)
 
 
-def halving(space: Space, base: Base, records: list[Record]) -> AsyncHyperBandScheduler:
+class Halving(AsyncHyperBandScheduler):
+    """ASHA, which forgets what a trial measured whose worker is lost: it runs again, and would count twice."""
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """A trial has lost its worker."""
+        self._trial_info.pop(trial.trial_id, None)
+        for bracket in self._brackets:
+            for _, recorded in bracket._rungs:
+                recorded.pop(trial.trial_id, None)
+
+
+def halving(space: Space, base: Base, records: list[Record]) -> Halving:
     """ASHA, which knows the records. Its first rung is the first measurement, each further one three times later.
 
     Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".
     """
     validations = base["train"]["validations"]
-    scheduler = AsyncHyperBandScheduler(
+    scheduler = Halving(
         time_attr=TIME,
         metric=METRIC,
         mode="max",

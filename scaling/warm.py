@@ -90,7 +90,7 @@ def _data(commit: str | None, path: str, checksum: str, folder: Path) -> None:
             return
         target.unlink()
     if commit is None:
-        raise ExperimentError(f"{path}: missing, or not what dvc.lock names; run `dvc checkout {path}` or `dvc repro`")
+        raise ExperimentError(f"{path}: missing, or not what dvc.lock names; run `dvc pull {path}` or `dvc repro`")
     command = ["dvc", "get", "--quiet", ".", path, "--rev", commit, "--out", str(target)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
@@ -127,8 +127,9 @@ def scores(folder: Path, seeds: Sequence[int], split: Split) -> Iterator[float |
                 worker.stdin.flush()
             answer = worker.stdout.readline()
             if not answer:
+                code = worker.wait()  # only then all of the log is there
                 log = (folder / "log").read_text(encoding="utf-8", errors="replace").strip()
-                raise WorkerError(f"seed {seed}: the process that trains ended with {worker.wait()}:\n{log[-2000:]}")
+                raise WorkerError(f"seed {seed}: the process that trains ended with {code}:\n{log[-2000:]}")
             if error := json.loads(answer)["error"]:
                 yield str(error)
                 continue

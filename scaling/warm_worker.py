@@ -6,22 +6,26 @@ revision, so nothing here may come from this revision. Answers a line of JSON: {
 
 import importlib
 import json
+import os
 import sys
 
 
 def main() -> None:
     """Run the stages that are named as arguments, in their order, for each line that comes in."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # stages print, too
-    error_of_users = importlib.import_module("digits.errors").PipelineError
-    for _ in sys.stdin:
-        error = None
-        try:
-            for name in sys.argv[1:]:
-                # Not before: train settles what torch finds in the environment when it is loaded.
-                importlib.import_module(f"stages.{name}").main()
-        except error_of_users as problem:
-            error = str(problem)
-        print(json.dumps({"error": error}), file=answers, flush=True)
+    with os.fdopen(os.dup(1), "w") as answers:
+        os.dup2(2, 1)  # stages print, and what they start does
+        problems = importlib.import_module("digits.errors").PipelineError
+        for _ in sys.stdin:
+            error = None
+            try:
+                for name in sys.argv[1:]:
+                    # Not before: train settles what torch finds in the environment when it is loaded.
+                    importlib.import_module(f"stages.{name}").main()
+            except problems as problem:
+                error = str(problem)
+            except SystemExit as ended:  # of several processes that train; what failed in one of them, it has printed
+                error = f"ended with {ended.code}"
+            print(json.dumps({"error": error}), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,14 @@ from digits.architecture import ModelParams
 from digits.params import parse
 from digits.recipe import TrainParams
 from tests import synthetic
+from tests.prepared import prepared
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """What takes minutes comes first, so that at the end no process is left alone with it."""
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -34,17 +40,20 @@ def workspace(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Path:
     """A folder in which all stages after fetch have run, on synthetic images. Do not change it."""
-    from stages import check, evaluate, export, preprocess, train
 
-    folder = tmp_path_factory.mktemp("finished")
-    synthetic.write_params(folder)
-    synthetic.write_archives(folder / "data/raw/MNIST", synthetic.digits(1100, seed=1), synthetic.digits(300, seed=2))
-    synthetic.write_production(folder / "data/production")
-    with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
-        patch.chdir(folder)
-        for stage in (preprocess, train, export, evaluate, check):
-            stage.main()
-    return folder
+    def prepare(folder):
+        from stages import check, evaluate, export, preprocess, train
+
+        images = synthetic.digits(1100, seed=1), synthetic.digits(300, seed=2)
+        synthetic.write_archives(folder / "data/raw/MNIST", *images)
+        synthetic.write_params(folder)
+        synthetic.write_production(folder / "data/production")
+        with pytest.MonkeyPatch.context() as patch, mock.patch.dict(os.environ):
+            patch.chdir(folder)
+            for stage in (preprocess, train, export, evaluate, check):
+                stage.main()
+
+    return prepared(tmp_path_factory, "finished", prepare)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 MODULES = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
-    for package in ("delivery", "digits", "monitoring", "reporting", "stages")
+    for package in ("delivery", "digits", "monitoring", "reporting", "scaling", "stages")
     for path in (ROOT / package).glob("*.py")
 )
 NEED_TORCH = {
@@ -26,7 +26,7 @@ NEED_TORCH = {
     "stages.export",
     "stages.fetch",
 }
-HEAVY = ("torch", "torchvision", "dvclive", "dvc", "sklearn", "pandas", "scipy")
+HEAVY = ("torch", "torchvision", "dvclive", "dvc", "sklearn", "pandas", "scipy", "ray", "optuna")
 
 
 def loaded(*modules: str) -> set[str]:
@@ -38,7 +38,8 @@ def loaded(*modules: str) -> set[str]:
 
 
 def test_what_need_not_import_torch_does_not():
-    free = [name for name in MODULES if name not in NEED_TORCH and not name.startswith("monitoring")]
+    extras = ("monitoring", "scaling")
+    free = [name for name in MODULES if name not in NEED_TORCH and not name.startswith(extras)]
     assert {
         "delivery.serve",
         "digits.onnx_model",
@@ -52,7 +53,8 @@ def test_what_need_not_import_torch_does_not():
 
 def test_torchvision_is_for_fetch_alone():
     assert "torchvision" in loaded("stages.fetch")
-    assert loaded(*(name for name in MODULES if name != "stages.fetch")) == {"scipy", "torch"}
+    others = (name for name in MODULES if name != "stages.fetch" and not name.startswith("scaling"))
+    assert loaded(*others) == {"scipy", "torch"}
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,10 @@ def test_a_service_with_its_monitor_and_dashboard_leaves_scipy_to_the_process_th
     assert loaded("monitoring.serve") == set()
 
 
+def test_what_is_said_before_a_sweep_runs_does_not_wait_for_ray():
+    assert loaded("scaling.sweep", "scaling.seeds", "scaling.keep", "scaling.frontier") == set()
+
+
 def test_monitoring_needs_scipy_and_nothing_else_that_is_heavy():
     assert loaded(*(name for name in MODULES if name.startswith("monitoring"))) == {"scipy"}
 
@@ -89,6 +95,7 @@ def test_arrows_point_one_way(module):
         "digits": {"digits"},
         "monitoring": {"delivery", "digits", "monitoring", "reporting"},
         "reporting": {"digits", "reporting"},
+        "scaling": {"digits", "scaling", "stages"},
         "stages": {"digits"},
     }[module.partition(".")[0]]
     tree = ast.parse((ROOT / (module.replace(".", "/") + ".py")).read_text())
@@ -98,7 +105,8 @@ def test_arrows_point_one_way(module):
             roots |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             roots.add(str(node.module).partition(".")[0])
-    assert roots & {"benchmarks", "delivery", "digits", "monitoring", "reporting", "stages", "tests"} <= allowed
+    rooms = {"benchmarks", "delivery", "digits", "monitoring", "reporting", "scaling", "stages", "tests"}
+    assert roots & rooms <= allowed
 
 
 def known_of_delivery(path: Path) -> set[str]:

@@ -1,6 +1,7 @@
 """What `make` hands on to the commands behind its targets."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -31,6 +32,8 @@ def command(*arguments: str, **environment: str) -> str:
         ("release", "PUSH=1", "--push"),
         ("release", "BUMP=minor", "--bump='minor'"),
         ("simulate", "SHIFT=rotate30", "--shift='rotate30'"),
+        ("seeds", "SEEDS=5", "--seeds='5'"),
+        ("seeds", "AGAINST=v1", "--against='v1'"),
         ("sweep", "TRIALS=200", "--trials='200'"),
         ("sweep", "NAME=one", "--name='one'"),
     ],
@@ -45,6 +48,13 @@ def test_what_happens_to_be_in_the_environment_is_no_option(target, given, optio
 def test_a_switch_can_be_off(value):
     assert "--watch" not in command("deploy", f"WATCH={value}")
     assert "--push" not in command("release", f"PUSH={value}")
+
+
+def test_no_option_s_value_is_run_by_make():
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (unexported,) = re.findall(r"^unexport (.+)$", makefile, re.MULTILINE)
+    options = re.findall(r"\$\(call (?:option,[\w-]+|flag,[\w-]+|quoted),(\w+)\)", makefile)
+    assert set(options) - {"1", "2"} <= set(unexported.split())
 
 
 def test_every_option_of_a_trial_can_be_given():

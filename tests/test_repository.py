@@ -130,4 +130,5 @@ def test_what_is_installed_is_pinned_and_not_installed_again(tmp_path, stamp):
 
 
 def test_each_part_of_the_environment_is_a_stamp():
-    assert {"installed", "installed-serve", "installed-scale", "installed-dev", "installed-tools"} <= set(STAMPS)
+    parts = ("", "-serve", "-scale", "-dev", "-prometheus", "-tools")
+    assert {f"installed{part}" for part in parts} <= set(STAMPS)

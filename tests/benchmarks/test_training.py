@@ -4,11 +4,12 @@ import torch
 import yaml
 from torch import nn
 
-from benchmarks import accuracy, pipeline, retraining, speed
-from digits.dataset import Labelled
+from benchmarks import accuracy, choices, frontier, pipeline, retraining, speed
+from digits.dataset import Labelled, describe
 from digits.model import parameter_count
-from digits.storage import write_arrays
-from stages.preprocess import TRAIN
+from digits.storage import read_json, write_arrays, write_json
+from scaling.frontier import Point
+from stages.preprocess import STATISTICS, TRAIN, VALIDATION
 from tests.benchmarks.measured import ROOT
 
 
@@ -64,6 +65,27 @@ def test_the_rival_s_epoch_sees_each_image_once_in_batches_of_64(tmp_path, monke
 def test_accuracies_are_summed_up():
     assert accuracy.spread([99.0, 99.5, 99.4]) == ["99.300 %", "0.265", "99.00 %", "99.50 %"]
     assert retraining.mean([(99.0, 90.0), (99.5, 91.0)], 1) == "90.50"
+
+
+def test_a_network_of_the_frontier_is_a_row_of_its_seeds():
+    point = Point(("a", "b"), 1241, "Conv5 5", (0.9840, 0.9850))
+    assert frontier.row(point) == ["1,241", "Conv5 5", "98.45 ± 0.07", "98.40"]
+    assert choices.values(["train.learning_rate=0.2", "model.pools=[3,2]"]) == {
+        "train.learning_rate": 0.2,
+        "model.pools": [3, 2],
+    }
+
+
+def test_validation_images_are_trained_on_with_their_own_statistics(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (30, 28, 28), dtype=np.uint8)
+    labels = (np.arange(30) % 10).astype(np.uint8)
+    write_arrays(tmp_path / TRAIN, images=images[:20], labels=labels[:20])
+    write_arrays(tmp_path / VALIDATION, images=images[20:], labels=labels[20:])
+    write_json(tmp_path / STATISTICS, {"dataset": "MNIST", "train": describe(Labelled(images[:20], labels[:20]))})
+    assert accuracy.pool(tmp_path) == 30
+    assert (accuracy.training(tmp_path).images == images).all()
+    expected = {"dataset": "MNIST", "train": describe(Labelled(images, labels))}
+    assert read_json(tmp_path / STATISTICS) == expected
 
 
 def test_production_images_are_turned_as_the_test_images_are():

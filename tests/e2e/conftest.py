@@ -3,6 +3,7 @@ import shutil
 import pytest
 
 from tests.e2e.project import FAST, ROOT, Project, environment
+from tests.prepared import prepared
 
 
 @pytest.fixture(scope="session")
@@ -13,42 +14,53 @@ def env(tmp_path_factory):
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory, env) -> Project:
     """The project as it stands, committed, with nothing pulled. Do not change it."""
-    project = Project(tmp_path_factory.mktemp("checkout"), env)
-    listed = Project(ROOT, env).run("git", "-c", "safe.directory=*", "ls-files", "-coz", "--exclude-standard")
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (project / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, project / name)
-    project.git("init", "--quiet", "--initial-branch", "main")
-    project.commit("all of it")
-    return project
+
+    def prepare(folder):
+        listed = Project(ROOT, env).run("git", "-c", "safe.directory=*", "ls-files", "-coz", "--exclude-standard")
+        for name in filter(None, listed.split("\0")):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, folder / name)
+        project = Project(folder, env)
+        project.git("init", "--quiet", "--initial-branch", "main")
+        project.commit("all of it")
+
+    return Project(prepared(tmp_path_factory, "checkout", prepare), env)
 
 
 @pytest.fixture(scope="session")
-def pulled(checkout, tmp_path_factory) -> Project:
+def pulled(checkout, tmp_path_factory, env) -> Project:
     """A clone after a bare `dvc pull`. Do not change it."""
-    project = checkout.clone(tmp_path_factory.mktemp("pulled") / "project")
-    project.dvc("pull")
-    return project
+
+    def prepare(folder):
+        checkout.clone(folder).dvc("pull")
+
+    return Project(prepared(tmp_path_factory, "pulled", prepare), env)
 
 
 @pytest.fixture(scope="session")
-def fast(pulled, tmp_path_factory) -> Project:
+def fast(pulled, tmp_path_factory, env) -> Project:
     """The pipeline run with a smaller model, and committed. Do not change it."""
-    project = pulled.copy(tmp_path_factory.mktemp("fast") / "project")
-    project.change(FAST)
-    assert project.repro() == ("train", "export", "evaluate", "check")
-    project.commit("a smaller model")
-    return project
+
+    def prepare(folder):
+        project = pulled.copy(folder)
+        project.change(FAST)
+        assert project.repro() == ("train", "export", "evaluate", "check")
+        project.commit("a smaller model")
+
+    return Project(prepared(tmp_path_factory, "fast", prepare), env)
 
 
 @pytest.fixture(scope="session")
-def pushed(fast, tmp_path_factory) -> Project:
+def pushed(fast, tmp_path_factory, env) -> Project:
     """The same, with what it names in the remote, and that committed. Do not change it."""
-    project = fast.copy(tmp_path_factory.mktemp("pushed") / "project")
-    project.dvc("push")
-    project.commit("push")
-    return project
+
+    def prepare(folder):
+        project = fast.copy(folder)
+        project.dvc("push")
+        project.commit("push")
+
+    return Project(prepared(tmp_path_factory, "pushed", prepare), env)
 
 
 @pytest.fixture

@@ -31,14 +31,29 @@ FAST = {
     "train.validations": 1,
 }
 
+# A test's repository does not outlive it, and most of what it holds is compressed already: objects are stored and sent
+# as they are, without looking for what one has in common with another, and nobody waits for the disk or tidies up.
+GITCONFIG = """\
+[core]
+	fsync = none
+	compression = 0
+	bigFileThreshold = 100k
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+"""
+
 
 def environment(home: Path) -> dict[str, str]:
     """Variables under which nothing of the person who runs the tests is read, and no network is reached."""
+    (home / "gitconfig").write_text(GITCONFIG)
     nowhere = "http://127.0.0.1:9"
     kept = {key: value for key, value in os.environ.items() if key in ("LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")}
     return kept | {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(home),
+        "PYTHONPATH": str(HOOKS),
         "GIT_CONFIG_GLOBAL": str(home / "gitconfig"),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_AUTHOR_NAME": "Test",
@@ -202,7 +217,6 @@ class Held(Running):
     def __init__(self, project: Project, stage: str, file: str, folder: Path, env: dict[str, str]) -> None:
         self.reached, self.go_on = folder / "reached", folder / "go-on"
         hold = {
-            "PYTHONPATH": str(HOOKS),
             "HOLD_STAGE": stage,
             "HOLD_FILE": file,
             "HOLD_REACHED": str(self.reached),

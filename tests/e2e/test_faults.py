@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import HOOKS, STAGES
+from tests.e2e.project import STAGES
 
 pytestmark = pytest.mark.e2e
 
@@ -118,7 +118,7 @@ def test_a_full_disk_is_named_and_costs_nothing(project, tmp_path, stage):
         (project / "data/raw/MNIST/train-images-idx3-ubyte.gz").unlink()
 
     # A limit on the size of the stage's files stands in for the end of the disk: the same calls fail.
-    output = project.dvc("repro", fails=True, env=env | {"PYTHONPATH": str(HOOKS), "LIMIT_FILES": str(size)})
+    output = project.dvc("repro", fails=True, env=env | {"LIMIT_FILES": str(size)})
 
     assert f"error: {said}" in output
     assert "Traceback" not in output

@@ -12,19 +12,16 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
-def newcomer(fast, tmp_path_factory):
+def newcomer(pushed, tmp_path_factory):
     """A fresh clone of a project with the smaller model, with an environment that is installed already."""
-    fast_pushed = fast.copy(tmp_path_factory.mktemp("pushed") / "project")
-    fast_pushed.dvc("push")
-    fast_pushed.commit("pushed")
-    project = fast_pushed.clone(tmp_path_factory.mktemp("newcomer") / "project")
+    project = pushed.clone(tmp_path_factory.mktemp("newcomer") / "project")
     provide_environment(project)
     return project
 
 
 def provide_environment(project):
     """The environment that runs these tests, with stamps newer than what it is installed from."""
-    stamps = ("installed", "installed-serve", "installed-dev", "installed-tools")
+    stamps = [f"installed{part}" for part in ("", "-serve", "-scale", "-dev", "-prometheus", "-tools")]
     venv = project / ".venv"
     venv.mkdir()
     for part in BIN.parent.iterdir():

@@ -36,9 +36,9 @@ def page(browser):
 @pytest.fixture(scope="module")
 def report(fast, tmp_path_factory):
     """What a smaller network changes."""
-    path = tmp_path_factory.mktemp("report") / "report.md"
-    fast.run("python", "-m", "reporting.report", "--base", "HEAD~1", "--out", str(path))
-    return path.read_text()
+    project = fast.copy(tmp_path_factory.mktemp("report") / "project")
+    project.run("python", "-m", "reporting.report", "--base", "HEAD~1", "--out", "report.md")
+    return (project / "report.md").read_text()
 
 
 def drawn(page):

@@ -198,4 +198,7 @@ def test_a_node_that_is_lost_and_one_that_has_no_room_cost_no_trial(two, started
     assert len(before) < TRIALS
     assert complete(sweep.records())
     assert all(record["state"] == "finished" for record in sweep.records())
-    print(output)
+    assert re.findall(r"warning: trial \d{5} has lost its worker, and runs again", output)
+    full = rf"warning: node \S+: {re.escape(str(two.cache('full')))}/\S+: File too large; make room on this node"
+    assert len(re.findall(full, output)) == 1  # named once, however often it hands a trial back
+    assert "aylet" not in output  # Ray's own log is no one's business

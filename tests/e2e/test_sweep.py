@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from tests.e2e.project import Project
+from tests.e2e.project import FAST, Project
 
 pytestmark = pytest.mark.e2e
 
@@ -21,14 +21,15 @@ train.batch_size: { choice: [256, 512] }
 """
 TRIALS = 7
 SWEEP = (sys.executable, "-m", "scaling.sweep")
+ALONE = ("taskset", "--cpu-list", str(min(os.sched_getaffinity(0))), *SWEEP)  # one processor, so one worker
 NEW = ("--space=space.yaml", f"--trials={TRIALS}", "--keep=0")
 SECONDS = 300  # after which a process is given up
 
 
 @pytest.fixture(scope="module")
-def lab(fast, tmp_path_factory) -> Project:
-    project = fast.copy(tmp_path_factory.mktemp("lab") / "project")
-    project.set(train__validations=3)
+def lab(pulled, tmp_path_factory) -> Project:
+    project = pulled.copy(tmp_path_factory.mktemp("lab") / "project")
+    project.change(FAST | {"train.validations": 3})
     (project / "space.yaml").write_text(SPACE)
     project.commit("a space")
     return project
@@ -37,12 +38,8 @@ def lab(fast, tmp_path_factory) -> Project:
 @pytest.fixture(scope="module")
 def whole(lab) -> list[dict]:
     """The trials of a sweep on one processor, one after the other."""
-    lab.run(*SWEEP, *NEW, "--name=whole", preexec_fn=on_one_processor)
+    lab.run(*ALONE, *NEW, "--name=whole")
     return trials(lab, "whole")
-
-
-def on_one_processor() -> None:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def trials(project: Project, name: str) -> list[dict]:
@@ -78,20 +75,20 @@ def test_a_finished_trial_is_what_the_pipeline_comes_to(lab, whole, tmp_path):
 
 
 def test_a_killed_driver_leaves_nothing_running_and_the_next_one_goes_on_as_if_nothing_had_happened(lab, whole):
-    command = (*SWEEP, *NEW, "--name=killed")
+    command = (*ALONE, *NEW, "--name=killed")
     for count in (2, 4):
-        driver = subprocess.Popen(command, cwd=lab.path, env=lab.env, preexec_fn=on_one_processor)
+        driver = subprocess.Popen(command, cwd=lab.path, env=lab.env)
         wait(lambda count=count: len(trials(lab, "killed")) >= count, driver)
         started = psutil.Process(driver.pid).children(recursive=True)
         assert started
         driver.send_signal(signal.SIGKILL)
         driver.wait()
-        gone, alive = psutil.wait_procs(started, timeout=SECONDS)
+        _, alive = psutil.wait_procs(started, timeout=SECONDS)
         assert alive == []
-        command = (*SWEEP, "--resume=killed")
+        command = (*ALONE, "--resume=killed")
     with (lab / "sweeps/killed/trials.jsonl").open("a") as stream:
         stream.write('{"trial": "0')  # as a kill in the middle of a line would leave it
-    said = lab.run(*command, preexec_fn=on_one_processor)
+    said = lab.run(*command)
     assert f"of {TRIALS} trials have ended" in said
     assert outcome(trials(lab, "killed")) == outcome(whole)
 

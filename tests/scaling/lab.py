@@ -77,7 +77,7 @@ def record(trial: str, settings: dict[str, object] | None = None, **changes: obj
         "curve": [0.9, 0.96],
         "parameters": 500,
         "seconds": 1.0,
-        "node": platform.node(),
+        "node": f"{platform.node()}:65fea8ea",
         "error": None,
     } | changes
 

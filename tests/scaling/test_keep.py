@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from digits.errors import PipelineError
-from scaling import keep
+from scaling import equality, keep
 from scaling.experiments import ExperimentError, experiments, measured
 from scaling.keep import KeepError
 from tests.scaling import lab
@@ -129,7 +129,7 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
     lab.sweep(
         "night",
         lab.record("00000", settings, node="another"),
-        versions={"torch": "2.0.0", "python": keep.version("python")},
+        versions={"torch": "2.0.0", "python": equality.version("python")},
         data={"data/train.npz": "2"},
     )
     (tmp_path / "code.py").write_text("one = 2\n")
@@ -138,7 +138,7 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["keep", "--sweep=night"])
     keep.main()
     out = capsys.readouterr().out
-    assert f"the sweep had torch 2.0.0, here it is {keep.version('torch')}" in out
+    assert f"the sweep had torch 2.0.0, here it is {equality.version('torch')}" in out
     assert "data/train.npz is not what the sweep had" in out
     assert re.search(r"code\.py is not as in commit \w{7}, with which the sweep ran", out)
     assert "the trial ran on another: " in out
@@ -199,7 +199,7 @@ def test_the_pipeline_runs_beside_the_workspace_and_says_why_it_failed(dvc):
     with pytest.raises(ExperimentError) as error:
         keep.pipeline("night", settings)
     assert json.loads(Path(dvc).read_text()) == [
-        *("exp", "run", "--temp", "--name", "night"),
+        *("exp", "run", "--temp", "--pull", "--name", "night"),
         *("--set-param=model.channels=[4,8]", "--set-param=train.learning_rate=1e-05"),
         *("--set-param=train.whitening=true", '--set-param=train.optimizer="sgd"', "evaluate"),
     ]

@@ -68,6 +68,14 @@ def test_it_learns_what_is_good(proposals):
     assert sum(scores[-20:]) / 20 > sum(scores[:20]) / 20 + 0.1
 
 
+def test_one_that_diverged_late_ranks_below_those_that_were_stopped_early(proposals):
+    for made, late in ((proposals(), proposals().propose(0)), (proposals(), None)):
+        settings = late or made.propose(0)  # known from before, or proposed by itself
+        made.learn(record(0, settings, "failed", (0.9, 0.9, 0.9, 0.9)))
+        (trial,) = made._study.trials
+        assert trial.intermediate_values == {}
+
+
 def test_numbers_are_short_and_within_their_ends(proposals):
     space = parse({"train.learning_rate": {"loguniform": [0.123456, 0.123457]}, "train.warmup": {"uniform": [0, 0.9]}})
     made = proposals(space)

@@ -82,11 +82,12 @@ def test_another_driver_goes_on_with_what_has_no_record(search, journal):
     assert [number(second.suggest(name)) for name in "xyz"] == ["00000", "00002", "00003"]
 
 
-def test_a_trial_whose_worker_dies_runs_again_with_the_same_settings(search, journal):
+def test_a_trial_whose_worker_dies_runs_again_with_the_same_settings(search, journal, capfd):
     made = search(2)
     lost = made.suggest("a")
     made.on_trial_complete("a", error=True)
     assert journal.records == []
+    assert capfd.readouterr().err == "warning: trial 00000 has lost its worker, and runs again\n"
     assert made.suggest("b") == lost
     made.on_trial_complete("b", result("finished"))
     assert [record["trial"] for record in journal.records] == ["00000"]
@@ -112,6 +113,16 @@ def test_a_node_that_refuses_hands_its_trial_back_and_is_named_once(search, jour
         made.on_trial_complete(f"{name} again", result("finished"))
     assert len(journal.records) == 2
     assert capfd.readouterr().err.count("warning: node bad: torch 1 is here") == 1
+    assert not made.stop_all()
+
+
+def test_a_node_that_refuses_ends_no_sweep_as_long_as_another_works(search):
+    made = search(5)
+    made.suggest("long")
+    for name in "abcd":
+        made.suggest(name)
+        made.on_trial_complete(name, result("refused", (), error="node bad: no data"))
+        made("long", result(None))  # a measurement of the one that works
     assert not made.stop_all()
 
 

@@ -1,5 +1,6 @@
 import re
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_a_sweep_is_described_by_all_that_its_trials_depend_on(arguments):
         "commit": "a" * 40,
         "data": {"data/prepared/train.npz": "0" * 32},
         "params": base(),
-        "versions": {"torch": "2.14.1"},
+        "versions": {"torch": "2.14.1", "optuna": metadata.version("optuna")},
     }
 
 
@@ -77,7 +78,7 @@ def test_a_resumed_sweep_may_have_more_trials_and_keep_more(arguments):
     [
         ({"commit": "b" * 40}, f"was begun with commit {'a' * 40}, not {'b' * 40}, so its trials can't be compared"),
         ({"data": {}}, f"was begun with data other ones, not these, .*; go back to {'a' * 40}, or begin a new"),
-        ({"versions": {"torch": "3"}}, r"was begun with versions \{'torch': '2\.14\.1'\}, not \{'torch': '3'\}"),
+        ({"versions": {"torch": "3"}}, r"was begun with versions \{'torch': '2\.14\.1', .*\}, not \{'torch': '3', "),
     ],
 )
 def test_a_sweep_does_not_go_on_with_something_else(arguments, changes, message):
@@ -134,11 +135,11 @@ def test_a_sweep_in_which_nothing_finished_is_an_error_that_says_why():
 def driven(monkeypatch):
     """`main` without Ray: `drive` is what the test wants it to be."""
 
-    def made(drive, *given):
+    def made(drive, *given, outcome=()):
         kept = []
         monkeypatch.setattr(sweep.source, "describe_code", lambda address, repository: SPEC)
         monkeypatch.setattr(sweep, "drive", drive)
-        monkeypatch.setattr(sweep.keep, "keep", lambda name, count: kept.append((name, count)))
+        monkeypatch.setattr(sweep.keep, "keep", lambda name, count: kept.append((name, count)) or outcome)
         monkeypatch.setattr(sweep.frontier, "write", kept.append)
         monkeypatch.setattr(sys, "argv", ["sweep", *given])
         sweep.main()
@@ -158,6 +159,13 @@ def finish(wanted, journal, spec, address):
 def test_after_the_last_trial_the_best_are_kept_and_the_frontier_drawn(driven, capsys):
     assert driven(finish, *NEW) == [("one", 3), "one"]
     assert capsys.readouterr().out.startswith("sweep one: 0 of 2 trials have ended\n2 finished, 0 stopped")
+
+
+def test_a_trial_that_did_not_become_an_experiment_is_an_error(driven):
+    failed = sweep.keep.Kept("00001", "sweep-one-00001", None, [], [], "no room")
+    with pytest.raises(sweep.keep.KeepError, match="sweep-one-00001"):
+        driven(finish, *NEW, outcome=[failed])
+    assert (records.folder("one") / "trials.jsonl").exists()
 
 
 def test_none_is_kept_where_none_is_wanted(driven):
@@ -185,11 +193,20 @@ def test_ctrl_c_says_how_to_go_on(driven, capsys):
     assert [record["trial"] for record in records.read("one")] == ["00000", "00001"]
 
 
-def test_what_stops_a_sweep_says_how_to_go_on(driven):
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PipelineError("no worker can run trials"), "no worker can run trials"),
+        (OSError(28, "No space left on device", "sweeps/one/trials.jsonl"), "sweeps/one/trials.jsonl: No space left"),
+    ],
+)
+def test_what_stops_a_sweep_says_how_to_go_on(driven, error, message):
     def refused(wanted, journal, spec, address):
-        raise PipelineError("no worker can run trials")
+        raise error
 
-    with pytest.raises(SweepError, match=r"(?s)no worker can run trials\n.*go on with: make sweep RESUME=one"):
+    with pytest.raises(
+        SweepError, match=rf"(?s)^{message}.*\n  what has ended is kept, go on with: make sweep RESUME=one"
+    ):
         driven(refused, *NEW)
 
 

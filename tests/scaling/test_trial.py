@@ -97,6 +97,16 @@ def test_what_nobody_foresaw_fails_the_trial_alone(worker, monkeypatch):
     assert steps(made)[-1]["outcome"] == "finished"
 
 
+def test_whatever_keeps_a_node_from_beginning_is_no_fault_of_the_trial(worker, monkeypatch):
+    def broken(_):
+        raise ImportError("libtorch_cpu.so: cannot open shared object file")
+
+    monkeypatch.setattr(Training, "_prepare", broken)
+    (result,) = steps(worker())
+    assert result["outcome"] == "refused"
+    assert result["error"] == "node here:1: ImportError: libtorch_cpu.so: cannot open shared object file"
+
+
 def test_a_node_that_can_t_work_refuses_and_tries_again_with_the_next_trial(worker, monkeypatch, pipeline):
     def refuse(spec):
         raise NodeError("node here: torch 1.0 is here, 2.0 where the sweep was started")

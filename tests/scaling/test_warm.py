@@ -77,9 +77,10 @@ def test_the_test_images_are_scored_by_the_path_that_ships(project, tmp_path):
 
 
 def test_each_revision_runs_with_its_own_params_and_code(project, tmp_path):
-    change("stages/train.py", "round(record.validation_accuracy, 6)", "params.learning_rate")
+    own = 'load(TrainParams, "train").learning_rate'
+    change("stages/train.py", "round(record.validation_accuracy, 6)", own)
     earlier = lab.commit()
-    change("stages/train.py", '"validation/accuracy", params.learning_rate', '"validation/accuracy", params.momentum')
+    change("stages/train.py", own, own.replace("learning_rate", "momentum"))
     change("params.yaml", "momentum: 0.9", "momentum: 0.5")
     change("params.yaml", "learning_rate: 0.05", "learning_rate: 0.06")
     assert found(earlier, tmp_path / "earlier", [0]) == [0.05]

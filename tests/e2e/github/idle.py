@@ -8,8 +8,8 @@ from tests.e2e.project import ROOT, Project
 WORDS = "## fine\n"  # of the report
 FILES = {
     "Makefile": (
-        ".PHONY: .venv/installed-dev .venv/installed-tools setup plots\n"
-        ".venv/installed-dev .venv/installed-tools setup:\n"
+        ".PHONY: .venv/installed-dev .venv/installed-prometheus setup plots\n"
+        ".venv/installed-dev .venv/installed-prometheus setup:\n"
         "\trm .venv/bin && mkdir .venv/bin && ln -s $(PYTHON) .venv/bin/python && cp dvc .venv/bin\n"
         "plots:\n\tmkdir dvc_plots && touch dvc_plots/a.png\n"
     ),

@@ -1,4 +1,4 @@
-"""Read by every Python that starts with this folder on PYTHONPATH: holds or limits a stage in the middle of its work.
+"""Read by every Python that a test starts: holds or limits a stage in the middle of its work.
 
 The stage HOLD_STAGE stops when a file is about to take the name HOLD_FILE, says so by making HOLD_REACHED, and goes on
 once HOLD_GO_ON is there. With LIMIT_FILES, no stage can write a file of more bytes; DVC itself can. The same holds for
@@ -8,12 +8,18 @@ With ONLY_FROM, workers of Ray find nothing of the project outside of that folde
 IMPORT_FROM, they have imported the project from there before they are asked for anything.
 """
 
+import gc
+import importlib
 import os
 import resource
 import sys
 import time
 from importlib.machinery import PathFinder
 from pathlib import Path
+
+# Hardly anything that a short process makes is garbage. To look for it again and again, while all of torch is loaded,
+# takes a sixth of the time of an export.
+gc.set_threshold(50_000)
 
 _replace = os.replace
 
@@ -53,3 +59,4 @@ if _worker and "ONLY_FROM" in os.environ:
 
 if _worker and "IMPORT_FROM" in os.environ:
     sys.path.insert(0, os.environ["IMPORT_FROM"])
+    importlib.import_module("digits.errors")

@@ -1,0 +1,215 @@
+"""What a trial costs the head node of a cluster, as the number of trials grows. Nothing is trained.
+
+First with workers that are none: whatever the driver does of its own for a trial (propose it, judge its measurements,
+keep its record), for many workers at once. Then with Ray Tune and workers that only answer, on this machine.
+
+python -m benchmarks.scaling_head [--trials 3000] [--workers 1000] [--real-trials 1000] [--real-workers 16]
+(--real-trials 0: the first part alone)
+"""
+
+import argparse
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+from ray.tune.schedulers import TrialScheduler
+
+from benchmarks.machine import publish, table
+from scaling import records, space, tuning
+from scaling.cluster import Cluster, connected
+from scaling.nodes import Spec, versions
+from scaling.progress import Progress
+from scaling.proposals import Proposals
+from scaling.records import Description, Journal
+from scaling.search import Search
+from scaling.settings import Base, base
+from scaling.trial import METRIC, TIME, Training
+
+MARKS = (100, 300, 1000, 3000, 10_000)  # trials after which costs are told apart
+
+
+class Silent(Progress):
+    """Progress that shows nothing, and remembers what had been used when each trial ended."""
+
+    def __init__(self, total: int) -> None:
+        super().__init__(total, [])
+        self.used: list[tuple[float, float]] = []
+
+    def ended(self, record: records.Record) -> None:
+        """A trial has ended."""
+        self.used.append((time.process_time(), time.monotonic()))
+
+
+class Answering(Training):
+    """A worker that measures nothing: a curve like a training's, out of thin air."""
+
+    def _prepare(self) -> Any:
+        return {}, {}, {}
+
+    def _train(self, *_: Any) -> Iterator[None]:
+        yield from measured(self._state, random.Random(repr(self._settings)))  # noqa: S311 (it makes curves up)
+
+
+def measured(state: dict[str, Any], chance: random.Random) -> Iterator[None]:
+    """Five measurements of a trial, each into its state."""
+    height = chance.gauss(0.985, 0.005)
+    for count in range(1, 6):
+        state["curve"].append(round(min(1.0, height + 0.001 * count + chance.gauss(0, 0.001)), 6))
+        state |= {METRIC: state["curve"][-1], TIME: 20 * count, "parameters": 20_000}
+        state["outcome"] = "finished" if count == 5 else None
+        yield
+
+
+def main() -> None:
+    """Measure both and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=3000)
+    parser.add_argument("--workers", type=int, default=1000)
+    parser.add_argument("--real-trials", type=int, default=1000)
+    parser.add_argument("--real-workers", type=int, default=16)
+    arguments = parser.parse_args()
+    publish_own(arguments.trials, arguments.workers)
+    if arguments.real_trials:
+        publish_tuned(arguments.real_trials, arguments.real_workers)
+
+
+def publish_own(trials: int, workers: int) -> None:
+    """The first table."""
+    header = ["trials", "propose", "judge its measurements", "keep and learn", "together"]
+    body = (
+        f"{table(header, alone(trials, workers))}\n\nCPU milliseconds of the driver a trial, mean; {workers:,} trials "
+        f"at a time, of {len(space.load().domains)} settings and five measurements at most, made up."
+    )
+    command = f"python -m benchmarks.scaling_head --trials {trials} --workers {workers} --real-trials 0"
+    publish("scaling_head", command, body, "ray", "optuna")
+
+
+def publish_tuned(trials: int, workers: int) -> None:
+    """The second table."""
+    rows, system = on_tune(trials, workers)
+    body = (
+        f"{table(['trials', 'CPU milliseconds of the driver a trial', 'trials a second'], rows)}\n\nRay Tune, with "
+        f"{workers} workers that answer at once, all on one machine. Ray's own processes, as a head node has them, "
+        f"took {system:.1f} CPU milliseconds a trial."
+    )
+    command = f"python -m benchmarks.scaling_head --real-trials {trials} --real-workers {workers}"
+    publish("scaling_tune", command, body, "ray", "optuna")
+
+
+def blocks(count: int) -> list[tuple[int, int]]:
+    """Beginnings and ends of the lines of a table about so many trials."""
+    ends = [mark for mark in MARKS if mark < count] + [count]
+    return list(zip([0, *ends[:-1]], ends, strict=True))
+
+
+def label(first: int, last: int) -> str:
+    """Which trials a line is about."""
+    return f"{first + 1:,} to {last:,}"
+
+
+def alone(trials: int, workers: int) -> list[list[str]]:
+    """Rows of the first table."""
+    with sweep(trials) as (wanted, journal):
+        costs = simulated(wanted, journal, workers)
+    rows = []
+    for first, last in blocks(trials):
+        means = [1000 * statistics.mean(cost[part] for cost in costs[first:last]) for part in range(3)]
+        rows.append([label(first, last), *(f"{mean:.1f}" for mean in [*means, sum(means)])])
+    return rows
+
+
+def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple[float, float, float]]:
+    """CPU seconds of each trial: for its proposal, its measurements, its record; many under way at once."""
+    found, known = space.parse(wanted["space"]), wanted["params"]
+    search = Search(wanted["trials"], Proposals(found, known, wanted["seed"]), journal, Silent(wanted["trials"]))
+    scheduler = tuning.halving(found, known, [])
+    nobody: Any = None
+    costs: list[tuple[float, float, float]] = []
+    running: deque[tuple[Any, float, dict[str, Any], Iterator[None]]] = deque()
+    begun = 0
+    while begun < wanted["trials"] or running:
+        while begun < wanted["trials"] and len(running) < workers:
+            started = time.process_time()
+            asked = search.suggest(f"{begun:05}")
+            proposed = time.process_time() - started
+            assert isinstance(asked, dict), search.problem
+            trial = SimpleNamespace(trial_id=f"{begun:05}")
+            scheduler.on_trial_add(nobody, trial)  # type: ignore[arg-type]
+            state = {"outcome": None, "error": None, "seconds": 4.0, "curve": [], "node": "none"}
+            curve = measured(state, random.Random(begun))  # noqa: S311 (it makes curves up)
+            running.append((trial, proposed, state, curve))
+            begun += 1
+        trial, proposed, state, curve = running.popleft()
+        started, decision = time.process_time(), TrialScheduler.CONTINUE
+        while state["outcome"] is None and decision == TrialScheduler.CONTINUE:
+            next(curve)
+            if state["outcome"] is None:
+                decision = scheduler.on_trial_result(nobody, trial, state)
+            else:
+                scheduler.on_trial_complete(nobody, trial, state)
+        judged = time.process_time()
+        search.on_trial_complete(trial.trial_id, state)
+        costs.append((proposed, judged - started, time.process_time() - judged))
+    return costs
+
+
+def on_tune(trials: int, workers: int) -> tuple[list[list[str]], float]:
+    """Rows of the second table, and CPU milliseconds a trial of Ray's own processes."""
+    tuning.Training = Answering  # type: ignore[misc]
+    with sweep(trials) as (wanted, journal), connected(None, 1, "cpu") as found:
+        progress = Silent(trials)
+        few = Cluster(None, found.cpus, 0, workers)._replace(cpus=found.workers / workers)  # type: ignore[arg-type]
+        spec = Spec(None, None, None, {}, versions())
+        began, before = (time.process_time(), time.monotonic()), system_seconds()
+        tuning.run_trials(wanted, journal, spec, few, progress)
+        system = 1000 * (system_seconds() - before) / trials
+    rows = []
+    marks = [began, *progress.used]
+    for first, last in blocks(trials):
+        cpu, seconds = (end - start for start, end in zip(marks[first], marks[last], strict=True))
+        rows.append([label(first, last), f"{1000 * cpu / (last - first):.1f}", f"{(last - first) / seconds:.1f}"])
+    return rows, system
+
+
+def system_seconds() -> float:
+    """User and system time of what Ray has started on this machine but for workers."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if not process.name().startswith("ray::"):
+                times = process.cpu_times()
+                total += times.user + times.system
+        except psutil.NoSuchProcess:
+            pass
+    return total
+
+
+@contextmanager
+def sweep(trials: int) -> Iterator[tuple[Description, Journal]]:
+    """A sweep of the default space, in a folder of its own."""
+    known: Base = base()
+    with tempfile.TemporaryDirectory() as folder:
+        wanted: Description = {
+            **{"space": space.load().document, "trials": trials, "seed": 0, "keep": 0, "commit": None},  # type: ignore[typeddict-item]
+            **{"data": {}, "params": known, "versions": versions()},
+        }
+        here = Path.cwd()
+        os.chdir(folder)
+        try:
+            with records.begin("head", wanted) as journal:
+                yield wanted, journal
+        finally:
+            os.chdir(here)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+from types import SimpleNamespace
+
+from scaling.settings import base
+from scaling.space import parse
+from scaling.trial import METRIC, TIME
+from scaling.tuning import halving
+
+SPACE = parse({"train.learning_rate": {"loguniform": [0.01, 1.0]}})
+
+
+def recorded(scheduler) -> list[set[str]]:
+    """Trials that count in each rung, from the last to the first."""
+    return [set(rung) for bracket in scheduler._brackets for _, rung in bracket._rungs]
+
+
+def measured(scheduler, name, accuracy):
+    trial = SimpleNamespace(trial_id=name)
+    scheduler.on_trial_add(None, trial)
+    decision = scheduler.on_trial_result(None, trial, {TIME: 50, METRIC: accuracy})
+    return trial, decision
+
+
+def test_a_trial_that_falls_behind_is_stopped(workspace):
+    scheduler = halving(SPACE, base(), [])
+    decisions = [measured(scheduler, name, accuracy)[1] for name, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.95))]
+    assert decisions == ["CONTINUE", "STOP", "CONTINUE"]
+
+
+def test_a_trial_whose_worker_is_lost_does_not_count(workspace):
+    scheduler = halving(SPACE, base(), [])
+    measured(scheduler, "a", 0.8)
+    lost, _ = measured(scheduler, "b", 0.9)
+    scheduler.on_trial_error(None, lost)
+    assert {name for rung in recorded(scheduler) for name in rung} == {"a"}
+    assert measured(scheduler, "c", 0.85)[1] == "CONTINUE"  # which is less than b had
+
+
+def test_what_is_on_record_counts_as_if_it_had_run_here(workspace):
+    known = [{"trial": "00000", "curve": [0.9, 0.95]}, {"trial": "00001", "curve": [0.8]}]
+    assert {name for rung in recorded(halving(SPACE, base(), known)) for name in rung} == {"00000", "00001"}
