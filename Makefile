@@ -8,7 +8,7 @@ BASE ?= origin/main
 # A variable's text as one word of the shell. Neither make nor the shell may expand it: a branch can be called $(...),
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
-unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED \
+unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED ALONE \
   SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SPACE TRIALS NAME RESUME KEEP REPOSITORY \
   EXPERIMENT AGAINST SEEDS SPLIT SWEEP BEST
 define newline
@@ -95,7 +95,7 @@ monitor-report: $(VENV)/installed-serve ## STAGE=production's dashboard as one f
 	@python -m monitoring.report $(call option,stage,STAGE) $(call option,span,SPAN) $(call option,out,OUT)
 
 export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=production to data/production: [PUSH=1] [SINCE=2026-11-01]
-	@python -m monitoring.feedback $(call option,stage,STAGE) $(call option,since,SINCE) $(call flag,simulated,SIMULATED) $(push)
+	@python -m monitoring.feedback $(call option,stage,STAGE) $(call option,since,SINCE) $(call flag,simulated,SIMULATED) $(call flag,alone,ALONE) $(push)
 
 retrain: $(VENV)/installed-serve ## is a retraining due for STAGE=production? [DISPATCH=1] starts it [REASON='...' anyway] [EVERY=60]
 	@python -m monitoring.retrain $(call option,stage,STAGE) $(call flag,dispatch,DISPATCH) $(call option,force,REASON) $(call option,every,EVERY)

@@ -2,9 +2,9 @@
 
 python -m monitoring.adopt [--branch feedback/20261124T173000Z] [--answered COMMIT]
 
-Without a branch, from the newest one that nobody has answered (`--answered`) and that is not older than what this
-commit has; where there is none, data/production stays as it is. Prints `branch=` and
-`commit=` of what was taken, for a workflow.
+Without a branch, from the newest one that nobody has answered (`--answered`); where there is none, data/production
+stays as it is. A branch that is older than what this commit has is never taken. Prints `branch=` and `commit=` of what
+was taken, for a workflow.
 
 Whoever can push a branch could put anything into it. A .dvc file may name commands, other folders and other
 repositories, and a folder's list files outside of that folder. So the branch is never checked out. What its pointer
@@ -17,31 +17,23 @@ import hashlib
 import json
 import re
 import subprocess
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
 from delivery import git
-from digits.errors import PipelineError, run
+from digits.errors import run
 from digits.storage import write_bytes, write_text
+from monitoring import branches
+from monitoring.branches import POINTER, AdoptionError
 
-POINTER = Path("data/production.dvc")
 FOLDER = "production"
-FILES = {"train.npz", "holdout.npz", "provenance.json"}
-REMOTE = "refs/remotes/origin"
+FILES = {"train.npz", "holdout.npz", "times.npz", "provenance.json"}
 # As in reporting/verify.py: where DVC keeps objects by their MD5 sums.
 _CACHE, _EMBEDDED = Path(".dvc/cache/files/md5"), Path(".dvcstore/files/md5")
-_NAME = re.compile(r"feedback/[0-9A-Za-z][0-9A-Za-z_-]{0,60}", re.ASCII)
-_TIMED = re.compile(r"feedback/\d{8}T\d{6}Z", re.ASCII)  # as the export calls them
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _KEYS = {"md5", "size", "nfiles", "hash", "path"}
-
-
-class AdoptionError(PipelineError):
-    """A branch is not one of the export's, or does not hold what the export writes."""
 
 
 class Pointer(NamedTuple):
@@ -64,46 +56,15 @@ def main() -> None:
         "--answered", default="", metavar="COMMIT", help="of a branch with which a retraining was proposed or refused"
     )
     arguments = parser.parse_args()
-    branch = checked(arguments.branch) if arguments.branch else newest(arguments.answered)
+    branch = branches.checked(arguments.branch) if arguments.branch else branches.newest(arguments.answered)
+    if arguments.branch and branches.older(arguments.branch):
+        print(f"commit={branches.commit_of(arguments.branch)}")  # where the monitor is told that nothing came of it
+        raise AdoptionError(f"{branch} is older than the data of this commit, and would lose labels; {branches.AGAIN}")
     if branch is None:
         print("branch=\ncommit=")
         return
     commit = adopt(branch)
     print(f"branch={branch}\ncommit={commit}")
-
-
-def checked(branch: str) -> str:
-    """The name of a branch, if the export could have given it.
-
-    Raises:
-        AdoptionError: it could not.
-    """
-    if not _NAME.fullmatch(branch):
-        raise AdoptionError(f"{branch[:100]!r} is no branch of the export; expected one like feedback/20261124T173000Z")
-    return branch
-
-
-def newest(answered: str = "") -> str | None:
-    """The export's newest branch at origin, by its name, which is a time; None where there is none to train on.
-
-    There is none, either, if the newest was `answered` (its commit), or does not know what this commit has: it was
-    exported before that, and to go back to it would be to lose labels.
-    """
-    listed = git.git(".", "for-each-ref", "--format=%(refname)", f"{REMOTE}/feedback/").splitlines()
-    now = f"{datetime.now(UTC):feedback/%Y%m%dT%H%M%SZ}"
-    names = [name.removeprefix(f"{REMOTE}/") for name in listed]
-    branch = max((name for name in names if _TIMED.fullmatch(name) and name <= now), default=None)
-    if branch is None:
-        return None
-    commit = git.git(".", "rev-parse", f"{REMOTE}/{branch}^{{commit}}").strip()
-    if commit == answered:
-        print(f"{branch}: a retraining with it was proposed or refused already", file=sys.stderr)
-        return None
-    here = git.git(".", "log", "-1", "--format=%H", "HEAD", "--", str(POINTER)).strip()
-    if here and not git.git(".", "branch", "--remotes", "--contains", here, "--list", f"origin/{branch}").strip():
-        print(f"{branch}: older than the data of this commit", file=sys.stderr)
-        return None
-    return branch
 
 
 def adopt(branch: str) -> str:
@@ -116,13 +77,10 @@ def adopt(branch: str) -> str:
         AdoptionError: there is no such branch, or it holds something else. The pointer is as it was.
         GitError: this is no repository.
     """
-    try:
-        commit = git.git(".", "rev-parse", "--verify", "--quiet", f"{REMOTE}/{branch}^{{commit}}").strip()
-    except git.GitError:
-        raise AdoptionError(f"origin has no branch {branch}; push it with `make export-feedback PUSH=1`") from None
+    commit = branches.commit_of(branch)
     content = git.read(".", commit, str(POINTER))
     if content is None:
-        raise AdoptionError(f"{branch} has no {POINTER}; push another with `make export-feedback PUSH=1`")
+        raise AdoptionError(f"{branch} has no {POINTER}; {branches.AGAIN}")
     pointer = parse(content, branch)
     bring(commit, pointer, branch)
     before = POINTER.read_bytes()

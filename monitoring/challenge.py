@@ -6,9 +6,10 @@ python -m monitoring.challenge compare [--base REVISION] [--alert NUMBERS] [--re
 
 `keep`, before `dvc repro`, puts the champion aside: the model of the version that the tags assign to the stage, or,
 where there is none, that of the commit. `compare`, after it, asks both about the original test images and about the
-production images that were held out. Not proposed: worse on either, by more than `monitoring.retraining.margin` and
-than chance (McNemar's test, one-sided) or by more than `largest_loss`; fewer than `held_out` production images to tell
-by; a limit of the check violated. Prints `proposed=` and `summary=`, for a workflow.
+production images that were held out. Not proposed: worse on either; fewer than `monitoring.retraining.held_out`
+production images to tell by; a limit of the check violated. Worse is by more than `margin`. Of held-out images, which
+may be few, so much can be chance: there McNemar's test, one-sided, has to say that it is not, or the loss to reach
+`largest_loss`. Prints `proposed=` and `summary=`, for a workflow.
 """
 
 import argparse
@@ -146,8 +147,9 @@ def duel(name: str, champion: np.ndarray, challenger: np.ndarray, params: Retrai
     paired = mcnemar(champion, challenger)
     loss = 100 * (paired.lost - paired.gained) / len(champion)
     chance = loss_test(paired.lost, paired.gained)
-    # Of few images chance explains much: what it may explain is bounded, too.
-    worse = loss > params.margin and (chance < params.significance or loss > params.largest_loss)
+    worse = loss > params.margin
+    if name == HELD_OUT:  # of few images chance explains much, and what it may explain is bounded, too
+        worse = worse and (chance < params.significance or loss >= params.largest_loss)
     return Duel(name, len(champion), int(champion.sum()), int(challenger.sum()), paired, chance, worse)
 
 
@@ -188,8 +190,11 @@ def verdict(duels: list[Duel], limits: list[str], held_out: int, *, same: bool) 
 
 def markdown(champion: str, duels: list[Duel], asked: dict[str, str], *, proposed: bool, summary: str) -> str:
     """The comparison for whoever reviews it."""
+    title = "✅ Retrained on production data" if proposed else "❌ Not proposed"
+    if proposed and any(one.points < 0 for one in duels):
+        title += ", not shown to be worse"
     lines = [
-        f"## {'✅ Retrained on production data' if proposed else '❌ Not proposed'}: {summary}",
+        f"## {title}: {summary}",
         "\n".join(f"- {key}: {code(value, 500)}" for key, value in asked.items() if value),
     ]
     rows = []

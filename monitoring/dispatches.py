@@ -64,8 +64,11 @@ class Dispatch:
 class Dispatches:
     """All of them, oldest first."""
 
-    form: Literal[1] = 1  # raised when the fields change
+    form: Literal[1] = 1  # raised when a field changes, or one comes that has no default
     dispatches: tuple[Dispatch, ...] = ()
+    looked: int | None = None  # when somebody who looks again and again did so last; microseconds since 1970, UTC
+    every: float | None = None  # seconds, from one of his looks to the next; None where nobody does
+    error: str = ""  # of the last of these looks
 
     @property
     def answered(self) -> set[Key]:
@@ -100,7 +103,7 @@ class Dispatches:
         """With one more, or another in the place of that of the same branch."""
         others = [one for one in self.dispatches if one.branch != dispatch.branch]
         every = sorted([*others, dispatch], key=lambda one: one.time)
-        return Dispatches(dispatches=tuple(every[-KEPT:]))
+        return dataclasses.replace(self, dispatches=tuple(every[-KEPT:]))
 
 
 def notes(stage: str) -> Callable[[Alert], str]:

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +23,7 @@ SURPLUS = "beyond what one sender may give"
 OLDER = "older than the newest `max_images`"
 LIKE_HOLDOUT = "of an image that is nearly one of those that models are compared on"
 TOO_OLD = "that models would be compared on, but older than `holdout_days`"
-_DAY = 86_400 * SECOND
+DAY = 86_400 * SECOND
 _KINDS, _SHOWN = ("client", "source"), 10
 
 
@@ -34,6 +34,9 @@ class Export:
     production: Production
     provenance: dict[str, Any]
     senders: list[Sender]  # for the one who runs the export
+    times: tuple[np.ndarray, np.ndarray]  # when the labels of both parts came, int64 (N,): microseconds since 1970, UTC
+    known: frozenset[bytes]  # digests of all images that the log has labels of
+    left: Counter[str] = dataclasses.field(default_factory=Counter)  # of the export before: why images are not in this
 
     def __str__(self) -> str:
         taken = self.provenance["taken"]
@@ -42,6 +45,7 @@ class Export:
         lines = [
             f"{self.provenance['labels']:>9,} labels",
             *(f"{count:>9,} {reason}" for reason, count in rows.items()),
+            *(f"of exports before: {count:,} {reason}" for reason, count in self._earlier().items()),
         ]
         for kind in _KINDS:
             senders, shown = _first(self.senders, kind)
@@ -56,6 +60,12 @@ class Export:
                 )
         return "\n".join(lines)
 
+    def _earlier(self) -> dict[str, int]:
+        kept = self.provenance.get("earlier", {})
+        rows = {f"kept to {purpose}": sum(kept.get(part, ())) for purpose, part in _PURPOSES.items()}
+        rows |= {f"left out {reason}": count for reason, count in self.left.items()}
+        return {reason: count for reason, count in rows.items() if count}
+
 
 _PURPOSES = {"train on": "train", "compare models on": "holdout"}
 
@@ -69,15 +79,16 @@ def export(parts: Iterable[Rows], params: FeedbackParams, dataset: str, *, simul
         dataset: whose classes the labels are.
         simulated: take simulated traffic, too.
     """
-    images, refused = collect(parts, params.agreement, simulated=simulated)
+    known = set[bytes]()
+    images, refused = collect(_noted(parts, known), params.agreement, simulated=simulated)
     labels = len(images) + refused.total()
     senders, kept = judge(images, params)
     images = _reduced(images, kept, HELD_BACK, refused)
     images = _reduced(images, within_shares(images, params), SURPLUS, refused)
     newest = np.arange(len(images)) >= len(images) - params.max_images  # they are in the order of time
     images = _reduced(images, newest, OLDER, refused)
-    held_out = for_comparison(images, params.holdout)
-    recent = images.times >= images.times.max(initial=0) - params.holdout_days * _DAY
+    held_out = for_comparison(images.pixels, params.holdout)
+    recent = images.times >= images.times.max(initial=0) - params.holdout_days * DAY
     alike = near(images.pixels, images.pixels[held_out])
     refused += Counter({LIKE_HOLDOUT: int((alike & ~held_out).sum()), TOO_OLD: int((held_out & ~recent).sum())})
     train, holdout = images.take(~held_out & ~alike), images.take(held_out & recent)
@@ -94,13 +105,24 @@ def export(parts: Iterable[Rows], params: FeedbackParams, dataset: str, *, simul
         "guards": dataclasses.asdict(params) | {"trusted": len(params.trusted or ())},
     }
     found = (Labelled(part.pixels, part.labels) for part in (train, holdout))
-    return Export(Production(dataset, *found), provenance, senders)
+    return Export(Production(dataset, *found), provenance, senders, (train.times, holdout.times), frozenset(known))
 
 
-def for_comparison(images: Images, share: float) -> np.ndarray:
-    """Which images are never trained on, bool (N,): by their pixels alone, so that none is ever trained on later."""
-    digests = (hashlib.sha256(b"holdout " + pixels.tobytes()).digest()[:8] for pixels in images.pixels)
-    return np.array([int.from_bytes(digest, "big") < share * 2**64 for digest in digests], bool)
+def for_comparison(pixels: np.ndarray, share: float) -> np.ndarray:
+    """Which images (N, 28, 28) are never trained on, bool (N,): by their pixels alone, so that none ever is later."""
+    digests = (hashlib.sha256(b"holdout " + image.tobytes()).digest()[:8] for image in pixels)
+    return np.array([int.from_bytes(found, "big") < share * 2**64 for found in digests], bool)
+
+
+def digest(image: np.ndarray) -> bytes:
+    """What stands for the pixels of an image."""
+    return hashlib.sha256(image.tobytes()).digest()[:16]
+
+
+def _noted(parts: Iterable[Rows], known: set[bytes]) -> Iterator[Rows]:
+    for rows in parts:
+        known.update(map(digest, rows.pixels))
+        yield rows
 
 
 def _reduced(images: Images, kept: np.ndarray, reason: str, refused: Counter[str]) -> Images:

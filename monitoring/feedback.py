@@ -1,12 +1,14 @@
 """Export labelled predictions as a new version of data/production: `make export-feedback STAGE=production`.
 
-python -m monitoring.feedback --stage STAGE [--since TIME] [--simulated] [--push]
+python -m monitoring.feedback --stage STAGE [--since TIME] [--simulated] [--alone] [--push]
 
 Run it where the prediction log is. An export holds all labels that the log still has and that the guards let through,
-and takes the place of the one before, which DVC keeps. With --push it is shared as a branch, and nothing here changes.
+and of the export before (with --push that of origin's main) what the log has no more. It takes the place of that one,
+which DVC keeps. With --push it is shared as a branch, and nothing here changes.
 """
 
 import argparse
+import dataclasses
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from delivery.history import History, Window
 from delivery.schema import SECOND, connect, reason
 from delivery.settings import DeliveryParams, ServiceSettings
-from digits import production
 from digits.dataset import DataParams
 from digits.errors import PipelineError, run
 from digits.params import load
-from monitoring import feedback_branch
+from monitoring import earlier, feedback_branch
 from monitoring.export import Export, export
 from monitoring.settings import MonitoringParams
 
@@ -41,14 +42,14 @@ def main() -> None:
     parser.add_argument(
         "--simulated", action="store_true", help="with simulated traffic: a model that has seen test images"
     )
+    parser.add_argument("--alone", action="store_true", help="nothing of the export before: all of it leaves")
     parser.add_argument("--push", action="store_true", help=f"share it as a branch of {feedback_branch.REMOTE}")
     arguments = parser.parse_args()
     made = from_log(arguments.stage, arguments.since, simulated=arguments.simulated)
-    print(made)
     if arguments.push:
-        share(made)
+        share(made, alone=arguments.alone)
     else:
-        keep(made)
+        keep(made, alone=arguments.alone)
 
 
 def from_log(stage: str, since: str | None, *, simulated: bool = False) -> Export:
@@ -67,7 +68,8 @@ def from_log(stage: str, since: str | None, *, simulated: bool = False) -> Expor
     window = Window(since=None if since is None else moment(since), stage=stage)
     engine = connect(settings.log_url)
     try:
-        return export(History(engine).labelled(window), params, dataset, simulated=simulated)
+        made = export(History(engine).labelled(window), params, dataset, simulated=simulated)
+        return dataclasses.replace(made, provenance={"stage": stage} | made.provenance)
     except SQLAlchemyError as error:
         raise FeedbackError(f"the prediction log can't be read: {reason(error)}; mend that, then try again") from None
     finally:
@@ -87,34 +89,69 @@ def moment(text: str) -> int:
         raise FeedbackError(f"--since: expected a time like 2026-11-01 or 2026-11-01T12:00, found {text!r}") from None
 
 
-def keep(made: Export) -> None:
+def keep(made: Export, *, alone: bool = False) -> None:
     """Write an export into this workspace, and let DVC track it.
 
+    Args:
+        made: of the log.
+        alone: keep nothing of the export that is there.
+
     Raises:
-        FeedbackError: there is nothing in it, or DVC refuses.
+        PipelineError: there is nothing in it, or what is there can't be kept, or DVC refuses.
     """
     refuse_empty(made)
-    production.write(FOLDER, made.production, made.provenance)
-    try:
-        answer = subprocess.run(["dvc", "add", "--quiet", str(FOLDER)], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise FeedbackError("dvc: not found; put the environment on the path: `source .venv/bin/activate`") from None
-    if answer.returncode:
-        raise FeedbackError(
-            f"{FOLDER} is written, but DVC does not track it yet ({answer.stderr.strip()}); once that is mended: "
-            f"dvc add {FOLDER}"
-        )
+    if not alone:
+        if not FOLDER.exists() and Path(f"{FOLDER}.dvc").exists():
+            dvc("pull", "what was exported before is not here, and does not come")
+        made = together(made, FOLDER)
+    print(made)
+    earlier.write(FOLDER, made)
+    dvc("add", f"{FOLDER} is written, but DVC does not track it yet")
     print(f"{FOLDER} is a new version; train with it: dvc repro. Back again: git checkout {FOLDER}.dvc && dvc checkout")
 
 
-def share(made: Export) -> str | None:
+def dvc(command: str, failed: str) -> None:
+    """Run a command of DVC's about the folder.
+
+    Raises:
+        FeedbackError: it failed; in these words.
+    """
+    try:
+        answer = subprocess.run(["dvc", command, "--quiet", str(FOLDER)], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise FeedbackError("dvc: not found; put the environment on the path: `source .venv/bin/activate`") from None
+    if answer.returncode:
+        raise FeedbackError(f"{failed} ({answer.stderr.strip()}); once that is mended: dvc {command} {FOLDER}")
+
+
+def together(made: Export, folder: Path) -> Export:
+    """An export with what is kept of the one in `folder`, if there is one.
+
+    Raises:
+        PipelineError: they don't go together.
+    """
+    params = load(MonitoringParams, "monitoring").feedback
+    return earlier.keep(made, folder, params) if folder.exists() else made
+
+
+def share(made: Export, *, alone: bool = False) -> str | None:
     """Push an export as a branch, and return its name; None where main has that export already.
+
+    Args:
+        made: of the log.
+        alone: keep nothing of the export that main has.
 
     Raises:
         PipelineError: it is not shared. Its text says what to do.
     """
     refuse_empty(made)
-    branch = feedback_branch.push(FOLDER, made)
+
+    def whole(folder: Path) -> Export:
+        found = made if alone else together(made, folder)
+        print(found, flush=True)
+        return found
+
+    branch = feedback_branch.push(FOLDER, whole)
     if branch is None:
         print(f"{feedback_branch.BASE} has this version already: nothing to share")
     else:
@@ -129,6 +166,7 @@ def refuse_empty(made: Export) -> None:
         FeedbackError: it has none.
     """
     if not len(made.production.train.labels):
+        print(made)
         raise FeedbackError("there is nothing to train on: no label was taken, see above; nothing was changed")
 
 

@@ -4,13 +4,13 @@ import contextlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from delivery.git import GitError, git
-from digits import production
 from digits.errors import PipelineError
+from monitoring import branches, earlier
 from monitoring.export import Export
 
 REMOTE = "origin"
@@ -23,8 +23,12 @@ class BranchError(PipelineError):
     """An export could not be shared."""
 
 
-def push(folder: Path, made: Export) -> str | None:
+def push(folder: Path, make: Callable[[Path], Export]) -> str | None:
     """Push an export's files to the DVC remote, and what names them as a new branch from origin's main.
+
+    Args:
+        folder: of the export, in the repository.
+        make: makes it, given where main's is; that need not be there.
 
     Returns:
         the branch, `feedback/` and the time in UTC; None where main has this export already.
@@ -34,8 +38,11 @@ def push(folder: Path, made: Export) -> str | None:
     """
     git(".", "fetch", "--quiet", REMOTE, "main")
     with _worktree(git(".", "rev-parse", "FETCH_HEAD").strip()) as tree:
-        production.write(tree / folder, made.production, made.provenance)
         pointer = f"{folder}.dvc"
+        if (tree / pointer).exists():
+            _dvc(tree, "pull", str(folder))
+        made = make(tree / folder)
+        earlier.write(tree / folder, made)
         _dvc(tree, "add", str(folder))
         if not git(tree, "status", "--porcelain", "--", pointer).strip():
             return None
@@ -52,6 +59,21 @@ def push(folder: Path, made: Export) -> str | None:
             command = f"git push --no-verify {REMOTE} {commit}:refs/heads/{branch}"
             raise BranchError(f"{REMOTE} did not take the branch; export again, or: {command}\n  ({error})") from None
     return branch
+
+
+def outdated(branch: str) -> bool:
+    """Whether nobody would train on a branch that was pushed: main has later data by now, or it is gone.
+
+    Raises:
+        GitError: origin can't be asked.
+    """
+    git(".", "fetch", "--quiet", REMOTE, "main")
+    base = git(".", "rev-parse", "FETCH_HEAD").strip()
+    try:
+        git(".", "fetch", "--quiet", REMOTE, f"+refs/heads/{branch}:{branches.REMOTE}/{branch}")
+    except GitError:
+        return True
+    return branches.older(branch, base)
 
 
 @contextlib.contextmanager

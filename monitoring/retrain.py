@@ -5,13 +5,14 @@ python -m monitoring.retrain --stage production [--dispatch] [--force REASON] [-
 Reads what the monitor knows (logs/<stage>-monitoring.json) and says what is due and why, or why not: see
 monitoring/due.py. With --dispatch, it exports the labelled data to a branch and starts .github/workflows/retrain.yml
 with it, through `gh`. What was started is kept in logs/<stage>-retraining.json, so the same alert starts nothing a
-second time; what came of it is asked of GitHub, and said here.
+second time; what came of it is asked of GitHub, and said here, on the dashboard and in /metrics.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from time import sleep
 
@@ -24,14 +25,14 @@ from delivery.schema import connect, now
 from delivery.settings import DeliveryParams, ServiceSettings
 from digits.errors import PipelineError, run
 from digits.params import load
-from monitoring import dispatches, feedback, feedback_branch, state
+from monitoring import dispatches, feedback, feedback_branch, github, state
 from monitoring.alerts import Alert
 from monitoring.dispatches import Dispatch, Dispatches
 from monitoring.due import Decision, Key, due
 from monitoring.sending import SOURCE as SIMULATED
 from monitoring.settings import MonitoringParams
 
-EVENT, CONTEXT = "retrain", "retraining"  # as .github/workflows/retrain.yml calls them
+EVENT = "retrain"  # as .github/workflows/retrain.yml calls it
 
 
 class RetrainError(PipelineError):
@@ -53,22 +54,44 @@ def main() -> None:
     params, stage = load(MonitoringParams, "monitoring"), arguments.stage
     settings = ServiceSettings.from_environment(stage, load(DeliveryParams, "delivery"))
     path, engine = dispatches.path(stage), connect(settings.log_url)
+    history = History(engine)
+    try:
+        if arguments.every is None:
+            with dispatches.alone(path):
+                look(history, stage, params, path, send=arguments.dispatch, force=arguments.force)
+        else:
+            again_and_again(arguments.every, path, lambda: look(history, stage, params, path, send=arguments.dispatch))
+    finally:
+        engine.dispose()
+
+
+def again_and_again(every: float, path: Path, once: Callable[[], None]) -> None:
+    """Look until somebody presses Ctrl-C, and note it, so that others see it when nobody looks any more.
+
+    Args:
+        every: seconds from one look to the next.
+        path: of the file that keeps what was started, where it is noted.
+        once: looks; what it raises is said, for the next look may find it mended.
+    """
     try:
         while True:
             try:
                 with dispatches.alone(path):
-                    look(History(engine), stage, params, path, send=arguments.dispatch, force=arguments.force)
+                    words = ""
+                    try:
+                        once()
+                    except PipelineError as error:  # of a host that is away for a while, for example
+                        words = str(error)
+                        print(f"error: {words}", flush=True)
+                    noted = dataclasses.replace(dispatches.read(path), looked=now(), every=every, error=words)
+                    dispatches.write(path, noted)
             except PipelineError as error:
-                if arguments.every is None:
-                    raise
-                print(f"error: {error}", flush=True)  # of a host that is away for a while: the next look tries again
-            if arguments.every is None:
-                return
-            sleep(arguments.every)
+                print(f"error: {error}", flush=True)
+            sleep(every)
     except KeyboardInterrupt:
+        with contextlib.suppress(PipelineError), dispatches.alone(path):
+            dispatches.write(path, dataclasses.replace(dispatches.read(path), every=None, error=""))
         print("stopped")
-    finally:
-        engine.dispose()
 
 
 def look(
@@ -89,8 +112,8 @@ def look(
     """
     known = dispatches.read(path)
     for dispatch in known.dispatches:
-        if send and dispatch.sent and not dispatch.over:
-            known = known.with_(asked(dispatch, params.retraining.lost_hours))
+        if dispatch.sent and not dispatch.over:
+            known = known.with_(github.asked(dispatch, now(), params.retraining.lost_hours))
             dispatches.write(path, known)
     alerts = state.read(state.path(stage)).alerts.alerts
 
@@ -119,11 +142,15 @@ def look(
 
 
 def since(history: History, stage: str, alert: Alert) -> np.ndarray:
-    """Which labelled predictions that an alert's version made since the alert are wrong, by when the labels came."""
+    """Which labelled predictions that an alert's version made since the alert are wrong, by when the labels came.
+
+    Simulated traffic counts for nothing, as in the export: what it shows is not what would be trained on.
+    """
     wrong = [np.zeros(0, bool)]
     for rows in history.labelled(Window(since=alert.since, version=alert.version, stage=stage)):
-        later = rows.times > alert.since  # the label came since then, but the prediction may be older
-        wrong.append((rows.truths != rows.labels)[later])
+        # The label came since then, but the prediction may be older.
+        taken = (rows.times > alert.since) & (np.array(rows.sources) != SIMULATED)
+        wrong.append((rows.truths != rows.labels)[taken])
     return np.concatenate(wrong)
 
 
@@ -145,11 +172,11 @@ def begin(known: Dispatches, path: Path, decision: Decision, reason: str, stage:
     """Export the labelled data, start the workflow with it, and remember both.
 
     Raises:
-        PipelineError: one of them failed. A branch that was pushed is used by the next try.
+        PipelineError: one of them failed. A branch that was pushed is used by the next try, unless it is outdated.
     """
     keys = tuple(map(Key.of, decision.alerts))
     dispatch = known.waiting(keys)
-    if dispatch is None:
+    if dispatch is None or feedback_branch.outdated(dispatch.branch):
         branch, commit = export(stage)
         dispatch = Dispatch(keys, reason, now(), branch, commit)
         known = known.with_(dispatch)
@@ -157,7 +184,7 @@ def begin(known: Dispatches, path: Path, decision: Decision, reason: str, stage:
     numbers = " ".join(str(key.number) for key in keys)
     payload = {"branch": dispatch.branch, "reason": reason, "alert": numbers, "stage": stage}
     body = json.dumps({"event_type": EVENT, "client_payload": payload})
-    gh("--method", "POST", "repos/{owner}/{repo}/dispatches", "--input", "-", given=body)
+    github.gh("--method", "POST", "repos/{owner}/{repo}/dispatches", "--input", "-", given=body)
     sent = dataclasses.replace(dispatch, alerts=keys, reason=reason, time=now(), sent=True, outcome="", text="")
     dispatches.write(path, known.with_(sent))
     return sent
@@ -169,52 +196,11 @@ def export(stage: str) -> tuple[str, str]:
     Raises:
         PipelineError: there is nothing new to train on, or it can't be shared.
     """
-    made = feedback.from_log(stage, None)
-    print(made, flush=True)
-    branch = feedback.share(made)
+    branch = feedback.share(feedback.from_log(stage, None))
     if branch is None:
         raise RetrainError("there is nothing new to train on; once more labels have come, the next look tries again")
     commit, _, _ = git.git(".", "ls-remote", feedback_branch.REMOTE, f"refs/heads/{branch}").partition("\t")
     return branch, commit
-
-
-def asked(dispatch: Dispatch, lost_hours: float) -> Dispatch:
-    """What came of a retraining, as the workflow has told it in a status of the branch's commit.
-
-    What cannot be asked now is asked by the next look. A run that GitHub cancels, or that dies early, tells nothing:
-    after `lost_hours` without a word it is taken for lost.
-    """
-    try:
-        found = json.loads(gh(f"repos/{{owner}}/{{repo}}/commits/{dispatch.commit}/statuses") or "[]")
-    except (RetrainError, ValueError) as error:
-        print(one_line(f"what came of {dispatch.branch} is not known: {error}"))
-        return dispatch
-    newest = next((one for one in found if isinstance(one, dict) and one.get("context") == CONTEXT), None)
-    if newest is None:
-        return dispatch.at(now(), lost_hours)
-    words = one_line(f"{newest.get('description') or ''} {newest.get('target_url') or ''}", 400)
-    told = dataclasses.replace(dispatch, outcome=one_line(str(newest.get("state")), 20), text=words)
-    return told.at(now(), lost_hours)
-
-
-def gh(*arguments: str, given: str = "") -> str:
-    """What GitHub's API answers.
-
-    Raises:
-        RetrainError: it refuses, or can't be reached.
-    """
-    by_hand = "start it by hand: `gh workflow run retrain.yml -f branch=... -f reason=...`, or on GitHub's page Actions"
-    try:
-        answer = subprocess.run(
-            ["gh", "api", *arguments], input=given, capture_output=True, text=True, timeout=120, check=False
-        )
-    except FileNotFoundError:
-        raise RetrainError(f"gh: not found; install GitHub's command line and `gh auth login`, or {by_hand}") from None
-    except subprocess.TimeoutExpired:
-        raise RetrainError("`gh api` has not answered for 120 seconds; try again") from None
-    if answer.returncode:
-        raise RetrainError(f"`gh api` failed: {(answer.stderr or answer.stdout).strip()}; {by_hand}")
-    return answer.stdout
 
 
 if __name__ == "__main__":

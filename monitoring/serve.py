@@ -14,10 +14,11 @@ from delivery import serve
 from delivery.settings import ServiceSettings
 from digits.errors import run
 from digits.params import load
-from monitoring import served, state
+from monitoring import dispatches, served, state
 from monitoring.dashboard import add_dashboard
 from monitoring.exposition import MonitorCollector
 from monitoring.latency import Latency
+from monitoring.retraining_metrics import RetrainingCollector
 from monitoring.settings import MonitoringParams
 from monitoring.watcher import Watcher
 
@@ -34,6 +35,7 @@ def beside(app: FastAPI, settings: ServiceSettings) -> Iterator[Watcher]:
     latency = Latency(lambda: metrics.answered("/v1/predict"), served.path(settings.stage))
     with Watcher(settings.stage, state.path(settings.stage), params.look_seconds) as watcher, latency:
         metrics.register(MonitorCollector(watcher, params))
+        metrics.register(RetrainingCollector(watcher, dispatches.path(settings.stage)))
         add_dashboard(app, watcher, params, latency)
         yield watcher
 

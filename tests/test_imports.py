@@ -123,9 +123,11 @@ def test_monitoring_knows_of_delivery_the_prediction_log_and_where_it_is():
     """But for the service that it stands beside or asks, and for retraining, which wants the champion and branches."""
     others = {
         "adopt": {"delivery.git"},
+        "branches": {"delivery.git"},
         "challenge": {"delivery.artifact", "delivery.git", "delivery.registry"},
         "dashboard": {"delivery.pages", "delivery.service"},  # the page is the service's
         "feedback_branch": {"delivery.git"},
+        "github": {"delivery.printable"},
         "latency": {"delivery.metrics"},
         "report": {"delivery.pages"},
         "retrain": {"delivery.git", "delivery.printable"},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring import retrain
+from monitoring import github, retrain
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
@@ -45,11 +45,20 @@ def test_every_action_is_pinned_to_a_commit():
 def test_an_action_that_is_not_pinned_comes_last():
     """After it, nothing is uploaded or computed any more; and CML itself is of a fixed version."""
     assert [settings["version"] for settings in using("iterative/setup-cml")] == ["v0.20.6"] * 3
-    last = {"Comment", "Open the pull request", "Start its pipeline"}
+    last = {"Comment", "Open the pull request"}
     for job in (("ml-pipeline", "pipeline"), ("post-report", "post"), ("retrain", "propose")):
         names = [step.get("name") or step["uses"] for step in JOBS[job]["steps"]]
         after = names[names.index("iterative/setup-cml@v2") + 1 :]
         assert [name for name in after if name not in last and not name.startswith("Fail if ")] == []
+
+
+def test_an_action_that_is_not_pinned_never_meets_a_token_that_may_push_or_start_anything():
+    """Whoever moves its tag gets what the job may do: here, to write comments and to open pull requests."""
+    rights = {"actions": "read", "contents": "read", "pull-requests": "write"}
+    jobs = {place.partition("/")[::2] for place, step in STEPS if "setup-cml" in step.get("uses", "")}
+    assert len(jobs) == 3
+    for place in jobs:
+        assert JOBS[place]["permissions"].items() <= rights.items(), place
 
 
 def test_vega_stays_away():
@@ -74,8 +83,9 @@ def test_each_job_has_the_rights_it_uses_and_no_other():
         ("post-report", "post"): {"actions": "read", "pull-requests": "write"},  # the artifact, the comment
         ("retrain", "answered"): {"contents": "read", "statuses": "read"},
         ("retrain", "challenge"): {"contents": "read"},
-        # The branch is pushed, the pull request opened, ml-pipeline.yml started.
-        ("retrain", "propose"): {"actions": "write", "contents": "write", "pull-requests": "write"},
+        ("retrain", "push"): {"contents": "write"},
+        ("retrain", "propose"): {"contents": "read", "pull-requests": "write"},
+        ("retrain", "start"): {"actions": "write"},  # ml-pipeline.yml
         ("retrain", "tell"): {"statuses": "write"},
         ("retrain-from-scratch", "retrain"): {"contents": "read"},
     }
@@ -94,8 +104,9 @@ def test_the_token_is_handed_to_those_steps_alone_that_ask_github_something():
         ("post-report/post", "Find the open pull request that has this commit as its head"),
         ("post-report/post", "Comment"),
         ("retrain/answered", "Ask"),
+        ("retrain/push", "Push the branch"),
         ("retrain/propose", "Open the pull request"),
-        ("retrain/propose", "Start its pipeline"),
+        ("retrain/start", "Start its pipeline"),
         ("retrain/tell", "Set the status"),
     ]
     assert [path.stem for path in FILES if "secrets." in path.read_text()] == []
@@ -103,7 +114,7 @@ def test_the_token_is_handed_to_those_steps_alone_that_ask_github_something():
 
 def test_no_checkout_leaves_the_token_behind():
     """By default it stays in .git/config, where every later step can read it."""
-    assert len(using("actions/checkout")) == 9
+    assert len(using("actions/checkout")) == 10
     assert {settings["persist-credentials"] for settings in using("actions/checkout")} == {False}
 
 
@@ -146,7 +157,7 @@ def test_an_alert_a_month_gone_by_or_a_person_has_production_data_trained_on():
     day, month, weekday = scheduled(on)
     assert (month, weekday) == ("*", "*")
     assert 1 <= int(day) <= 28
-    assert f"context={retrain.CONTEXT} " in str(JOBS["retrain", "tell"]["steps"])
+    assert f"context={github.CONTEXT} " in str(JOBS["retrain", "tell"]["steps"])
 
 
 def test_the_verdict_that_counts_is_the_challenger_s():
@@ -158,12 +169,13 @@ def test_the_verdict_that_counts_is_the_challenger_s():
 
 def test_what_trains_on_production_data_may_not_write_and_what_may_write_runs_no_code_of_ours():
     """The data is anybody's. Of the run that it went through, the job that pushes takes over results by their paths."""
-    challenge, propose, tell = (JOBS["retrain", name]["steps"] for name in ("challenge", "propose", "tell"))
+    jobs = {name: content["steps"] for (file, name), content in JOBS.items() if file == "retrain"}
+    challenge, push = jobs.pop("challenge"), jobs["push"]
     assert "github.token" not in str(challenge)
     assert "make setup" in str(challenge)
-    scripts = "\n".join(step.get("run", "") for step in propose + tell)
+    scripts = "\n".join(step.get("run", "") for steps in jobs.values() for step in steps)
     assert re.findall(r"^ *(?:make|python|dvc) .*", scripts, re.MULTILINE) == []
-    (take,) = [step["run"] for step in propose if "git apply" in step.get("run", "")]
+    (take,) = [step["run"] for step in push if "git apply" in step.get("run", "")]
     included = set(re.findall(r"--include='?([^' ]+)", take))
     assert included == {"dvc.lock", "data/production.dvc", "results/*", ".dvcstore/files/md5/*"}
 
@@ -205,7 +217,7 @@ def test_pip_s_downloads_are_kept_as_long_as_the_lock_is_the_same():
 
 def test_what_may_push_runs_for_main_alone_after_all_else_and_without_what_other_runs_left():
     pushing = [name for name, content in JOBS.items() if content["permissions"].get("contents") == "write"]
-    assert pushing == [("ml-pipeline", "release"), ("retrain", "propose")]
+    assert pushing == [("ml-pipeline", "release"), ("retrain", "push")]
     steps = [step for name in [*pushing, ("retrain", "challenge")] for step in JOBS[name]["steps"]]
     assert [step for step in steps if "cache" in str(step.get("with", {})) + step.get("uses", "")] == []
     content = JOBS["ml-pipeline", "release"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from delivery.log import PredictionLog, Scored
+from digits import production
 from digits.storage import read_arrays
 from monitoring.shifts import rotated
 from tests.e2e.project import STAGES
@@ -17,13 +18,13 @@ pytestmark = pytest.mark.e2e
 EXPORT = ("python", "-m", "monitoring.feedback", "--stage", "production")
 
 
-def fill(project, pulled, count=200):
+def fill(project, pulled, places=range(200)):
     """What a service was asked: training images, turned; and what two people said of them, one from here, one not."""
     images, labels = read_arrays(pulled / "data/prepared/train.npz", "images", "labels")
-    images, labels = rotated(images[:count], 30), labels[:count].tolist()
+    images, labels = rotated(images[places], 30), labels[places].tolist()
     (project / "logs").mkdir(exist_ok=True)
     log = PredictionLog(f"sqlite:///{project / 'logs/production.db'}", "production")
-    ids = log.append(Scored("v0.1.0", images, np.full((count, 10), 0.1, np.float32), labels))
+    ids = log.append(Scored("v0.1.0", images, np.full((len(labels), 10), 0.1, np.float32), labels))
     for place, (key, label) in enumerate(zip(ids, labels, strict=True)):
         log.feedback(key, label, *(("ann", "10.0.0.1"), ("bob", "10.0.0.2"))[place % 2])
     log.close()
@@ -106,7 +107,7 @@ def test_an_experiment_of_the_queue_has_the_production_data(project, pulled):
     assert len(labels) == 55_000 + 2 * len(taken)
 
 
-def test_a_branch_is_shared_and_nothing_here_changes(shared, tmp_path):
+def test_a_branch_is_shared_and_nothing_here_changes(shared, pulled, tmp_path):
     (shared / "README.md").write_text("not finished yet\n")
     shared.git("switch", "--quiet", "--create", "mine")
     shared.git("commit", "--quiet", "--allow-empty", "--message", "not meant for others yet")
@@ -130,6 +131,19 @@ def test_a_branch_is_shared_and_nothing_here_changes(shared, tmp_path):
     again = shared.run(*EXPORT, "--push")
     assert "origin/main has this version already: nothing to share" in again
     assert state(shared) == before
+
+    # The log forgets. What it had stays, and is what models are compared on, for it is not old.
+    shared.run("rm", "-r", "logs")
+    fill(shared, pulled, range(200, 250))
+    output = shared.run(*EXPORT, "--push")
+    branch = output.rpartition("shared with origin as branch ")[2].strip()
+    assert f"of exports before: {len(images)} kept to train on\n" in output
+    theirs.git("fetch", "--quiet", "origin")
+    theirs.git("switch", "--quiet", "--detach", f"origin/{branch}")
+    theirs.dvc("pull", "data/production")
+    more = production.read(theirs / "data/production")
+    assert len(more.train.labels) + len(more.holdout.labels) > 240
+    assert {*production.keys(images)} < {*production.keys(more.train.images)}
 
 
 def test_make_takes_the_version_that_came_by_git(shared, tmp_path):

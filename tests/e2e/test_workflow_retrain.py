@@ -12,6 +12,8 @@ from digits import production
 from digits.dataset import Labelled
 from digits.onnx_model import OnnxModel
 from digits.storage import read_arrays
+from monitoring import dispatches
+from monitoring.dispatches import Dispatch, Dispatches
 from monitoring.shifts import rotated
 from reporting.markdown import code
 from tests.e2e.github.server import HERE, Server
@@ -21,7 +23,8 @@ pytestmark = pytest.mark.e2e
 
 RETRAINED = ("preprocess", "train", "export", "evaluate", "check")
 COMPARED = ("images", "champion", "challenger", "points", "newly right", "newly wrong", "p, one-sided")
-BRANCH = "feedback/20261124T173000Z"
+BRANCH, FUTURE = "feedback/20200102T173000Z", "feedback/99981231T000000Z"
+HOSTILE = "`touch owned` $(touch owned)\n::error::x | <img src=x> @all"
 
 
 def labelled(project, name: str) -> Labelled:
@@ -82,7 +85,10 @@ def monitored(pushed, tmp_path_factory):
     made.project.git("checkout", "params.yaml")
     made.started = made.says("retrain", "--dispatch")
     (made.request,) = made.server.sent()
-    made.run = made.retrain(made.request["client_payload"])
+    payload = made.request["client_payload"]
+    # As sent, and with what whoever may send one could add: it stays text on its way into the pull request.
+    made.given = {key: f"{payload[key]} {HOSTILE}" for key in ("alert", "reason")}
+    made.run = made.retrain(payload | made.given)
     return made
 
 
@@ -111,10 +117,13 @@ def test_the_challenger_is_proposed_with_both_comparisons(monitored):
     assert (pull["base"], pull["title"]) == ("main", "Retrained on production data")
     body, payload = pull["body"], monitored.request["client_payload"]
     assert re.match(
-        r"## ✅ Retrained on production data: [\d.]+ to [\d.]+ % \(\d+ gained, \d+ lost\) on original ", body
+        r"## ✅ Retrained on production data(?:, not shown to be worse)?: "
+        r"[\d.]+ to [\d.]+ % \(\d+ gained, \d+ lost\) on original ",
+        body,
     )
-    assert f"- alert: `{payload['alert']}`\n" in body
-    assert f"- data: `{payload['branch']}`\n" in body
+    lines = [f"- {key}: {code(value, 500)}\n" for key, value in monitored.given.items()]
+    assert f"{''.join(lines)}- data: `{payload['branch']}`\n" in body
+    assert not list(monitored.server.folder.parent.rglob("owned"))
     clean, held_out = rows(body, *COMPARED)
     assert clean[0] == "10,000 original test images"
     assert re.fullmatch(r"[\d,]+ production images held out", held_out[0])
@@ -156,6 +165,7 @@ def test_the_monitor_is_told_and_the_alert_says_so(monitored):
 
 def test_a_month_gone_by_finds_whether_the_newest_branch_was_answered(monitored):
     (status,) = monitored.server.statuses()
+    monitored.project.git("branch", FUTURE)  # which would be the newest for ever
     found = {}
     for state in ("success", "error"):
         env = {"STAND_IN_STATUSES": json.dumps([status | {"state": state}])}
@@ -176,27 +186,33 @@ def export(project, data: Labelled, held_out: Labelled, branch: str = BRANCH) ->
     project.dvc("checkout", "data/production.dvc")
 
 
-def test_a_challenger_that_is_worse_is_not_proposed_and_nothing_of_a_reason_is_run(pushed, tmp_path):
+def test_a_month_gone_by_the_newest_branch_is_tried_and_a_challenger_that_is_worse_is_not_proposed(pushed, tmp_path):
     made = Monitored(pushed.copy(tmp_path / "project"), tmp_path)
     images = turned(labelled(made.project, "validation").take(np.arange(1500)))
     poisoned = Labelled(images.images, (images.labels + 1) % 10)
     export(made.project, poisoned.take(np.arange(1200)), poisoned.take(np.arange(1200, 1500)))
-    reason = "`touch owned` $(touch owned)\n::error::x | <img src=x> @all"
-    run = made.retrain({"branch": BRANCH, "reason": reason, "alert": "$(touch owned)"})
+    made.project.git("branch", FUTURE)
+    run = made.server.run("retrain", "schedule", {}, env={"STAND_IN_STATUSES": "[]"})
 
     assert run.passed, run.output
     assert run.stages == RETRAINED
     assert (made.server.pulls(), made.server.dispatched()) == ([], [])
     assert run.steps["Say that nothing is proposed"] == "success"
     assert run.summary.startswith("## ❌ Not proposed: worse: ")
-    assert f"- alert: `$(touch owned)`\n- reason: {code(reason, 500)}\n" in run.summary
+    assert f"\n\n- reason: `schedule`\n- data: `{BRANCH}`\n" in run.summary
     clean, held_out = rows(run.summary, *COMPARED)
     assert float(clean[3]) < -1
     assert float(held_out[3]) > 1  # which are wrong in the same way: of those alone, it looks like a better one
     (status,) = made.server.statuses()
     assert status["state"] == "failure"
     assert re.match(r"worse: \d\d\.\d\d to \d\d\.\d\d % \(.+ lost\) on original test images", status["description"])
-    assert not list(tmp_path.rglob("owned"))
+    assert status["commit"] == made.server.commit(BRANCH)
+    made.env["STAND_IN_STATUSES"] = json.dumps([status])
+    path = made.project / dispatches.path("production")
+    dispatches.write(path, Dispatches().with_(Dispatch((), "by hand", 0, BRANCH, status["commit"], sent=True)))
+    made.says("retrain")
+    (known,) = dispatches.read(path).dispatches
+    assert str(known).startswith(f"retraining with {BRANCH}: not proposed, {status['description']}")
 
 
 @pytest.mark.parametrize(
@@ -216,8 +232,11 @@ def test_a_request_that_is_not_the_export_s_runs_nothing(pushed, tmp_path, branc
         (project / "data/production.dvc").write_text(yaml.safe_dump(content | pointer))
         project.commit("a pointer of one's own")
         project.git("switch", "--quiet", "main")
-    payload = {"branch": branch, "reason": "why", "alert": "1"}
-    run = server.run("retrain", "repository_dispatch", {"action": "retrain", "client_payload": payload})
+    payload = {"branch": branch, "reason": "why", "stage": "production"}
+    if pointer:
+        run = server.run("retrain", "repository_dispatch", {"action": "retrain", "client_payload": payload})
+    else:
+        run = server.run("retrain", "workflow_dispatch", {"inputs": payload})
 
     assert run.failed == ["Take the data"]
     assert said in run.output

@@ -44,7 +44,7 @@ class Logged:
         self.now += round(seconds * SECOND)
         return ids
 
-    def label(self, ids: list[str], errors: int = 0, seconds: float = 1) -> None:
+    def label(self, ids: list[str], errors: int = 0, seconds: float = 1, source: str = "test") -> None:
         """Say that all were predicted rightly but the first few."""
         predicted = {
             key: label
@@ -52,7 +52,7 @@ class Logged:
             for key, label in zip(rows.ids, rows.labels.tolist(), strict=True)
         }
         for place, key in enumerate(ids):
-            self.log.feedback(key, (predicted[key] + (place < errors)) % 10, "test", None)
+            self.log.feedback(key, (predicted[key] + (place < errors)) % 10, source, None)
         self.now += round(seconds * SECOND)
 
     def look(self, seconds: float = 10) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 
 from digits.storage import write_arrays
 from monitoring import adopt
-from monitoring.adopt import AdoptionError
+from monitoring.branches import AdoptionError, checked, newest
 from tests.delivery.tagged import Tagged
 
 BRANCH = "feedback/20260724T173000Z"
@@ -111,15 +111,28 @@ def test_without_a_name_it_is_the_newest_and_without_a_branch_none(branches, mon
 def test_the_newest_is_not_taken_if_it_was_answered_or_is_older_than_what_is_here(branches, capsys):
     branches.export("feedback/20260101T000000Z", train_npz=b"old")
     branches.export(train_npz=b"new")
-    assert adopt.newest("0" * 40) == BRANCH
-    assert adopt.newest(branches.git("rev-parse", f"origin/{BRANCH}")) is None
+    assert newest("0" * 40) == BRANCH
+    assert newest(branches.git("rev-parse", f"origin/{BRANCH}")) is None
     assert capsys.readouterr().err == f"{BRANCH}: a retraining with it was proposed or refused already\n"
     branches.write(POINTER, b"outs: merged meanwhile\n")
     branches.git("commit", "--quiet", "--all", "--message", "later data")
-    assert adopt.newest() is None
+    assert newest() is None
     assert capsys.readouterr().err == f"{BRANCH}: older than the data of this commit\n"
     branches.export("feedback/20260801T000000Z", train_npz=b"newer")
-    assert adopt.newest() == "feedback/20260801T000000Z"
+    assert newest() == "feedback/20260801T000000Z"
+
+
+def test_a_branch_that_is_named_is_not_taken_either_if_it_is_older(branches, monkeypatch, capsys):
+    """The monitor, which asks by the branch's commit, is told: one that was lost would be tried again and again."""
+    branches.export(train_npz=b"old")
+    branches.write(POINTER, b"outs: merged meanwhile\n")
+    branches.git("commit", "--quiet", "--all", "--message", "later data")
+    before = branches.files()
+    monkeypatch.setattr(sys, "argv", ["adopt", f"--branch={BRANCH}"])
+    with pytest.raises(AdoptionError, match=f"^{BRANCH} is older than the data of this commit, .* push another with"):
+        adopt.main()
+    assert capsys.readouterr().out == f"commit={branches.git('rev-parse', f'origin/{BRANCH}')}\n"
+    assert branches.files() == before
 
 
 @pytest.mark.parametrize(
@@ -139,7 +152,7 @@ def test_the_newest_is_not_taken_if_it_was_answered_or_is_older_than_what_is_her
 )
 def test_a_name_that_the_export_does_not_give_is_refused(branches, name):
     with pytest.raises(AdoptionError, match="is no branch of the export"):
-        adopt.checked(name)
+        checked(name)
 
 
 LISTED = "0" * 32
@@ -186,7 +199,7 @@ def test_a_list_that_names_other_files_is_refused(branches, name):
     pointer = str(adopt.Pointer(md5(listing), 1, 1)).encode()
     branches.push(BRANCH, pointer, {f"{md5(listing)}.dir": listing, md5(b"x"): b"x"})
     before = branches.files()
-    with pytest.raises(AdoptionError, match=r"names something else than holdout\.npz, provenance\.json, train\.npz"):
+    with pytest.raises(AdoptionError, match=r"names something else than holdout\.npz, provenance\.json, times\."):
         adopt.adopt(BRANCH)
     assert branches.files() == before
 
@@ -214,7 +227,7 @@ def test_an_object_that_is_not_what_its_name_says_is_refused(branches):
 
 
 def test_a_branch_that_is_not_there_or_has_no_pointer_is_refused(branches):
-    with pytest.raises(AdoptionError, match=f"origin has no branch {BRANCH}; push it"):
+    with pytest.raises(AdoptionError, match=f"origin has no branch {BRANCH}; push another"):
         adopt.adopt(BRANCH)
     branches.push(BRANCH, b"x")
     branches.git("switch", "--quiet", BRANCH)

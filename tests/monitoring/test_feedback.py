@@ -10,7 +10,8 @@ from delivery.log import PredictionLog, Scored
 from delivery.schema import SECOND, LogError
 from delivery.settings import SettingsError
 from digits import production
-from monitoring import feedback
+from monitoring import earlier, feedback
+from monitoring.earlier import EarlierError
 from monitoring.feedback import FeedbackError, moment
 from tests.monitoring.labels import Images, sent
 from tests.monitoring.logged import ROOT
@@ -95,6 +96,22 @@ def test_where_nothing_was_taken_nothing_changes_and_the_account_says_why(log, w
 def test_simulated_traffic_is_taken_where_that_is_asked_for(log):
     log(sent(30, "simulate"))
     assert len(feedback.from_log("staging", None, simulated=True).production.train.labels) > 15
+
+
+def test_another_stage_s_export_stays_unless_it_is_to_go(log, workspace, monkeypatch, capsys):
+    log(sent(50, seed=1))
+    earlier.write(feedback.FOLDER, feedback.from_log("staging", None))
+    before = (feedback.FOLDER / production.TRAIN).read_bytes()
+    monkeypatch.setenv("MNIST_LOG_URL", "sqlite:///logs/staging.db")
+    log(sent(60, seed=2), stage="production")
+    with pytest.raises(EarlierError, match=r"^the export before is of stage 'staging', this one of 'production', and"):
+        run(monkeypatch, "--stage", "production")
+    assert (feedback.FOLDER / production.TRAIN).read_bytes() == before
+    with pytest.raises(FeedbackError, match="DVC does not track"):  # here is no repository
+        run(monkeypatch, "--stage", "production", "--alone")
+    alone = feedback.from_log("production", None)
+    assert production.read(feedback.FOLDER).train.labels.tolist() == alone.production.train.labels.tolist()
+    assert "of exports before" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from delivery.git import GitError, git
+from digits import production
 from digits.dataset import Labelled
 from digits.production import Production
 from monitoring.export import Export
-from monitoring.feedback_branch import BranchError, push
+from monitoring.feedback_branch import BranchError, outdated, push
 from tests import synthetic
 
 pytestmark = pytest.mark.e2e
@@ -23,7 +24,9 @@ NONE = synthetic.digits(0)
 def export(count: int) -> Export:
     taken = {"train": np.bincount(synthetic.digits(count).labels).tolist(), "holdout": [0]}
     provenance = {"taken": taken, "since": "2026-11-01T00:00:00Z", "until": "2026-11-02T00:00:00Z"}
-    return Export(Production("MNIST", Labelled(*synthetic.digits(count)), NONE), provenance, [])
+    data = Labelled(*synthetic.digits(count))
+    times = (np.zeros(count, np.int64), np.zeros(0, np.int64))
+    return Export(Production("MNIST", data, NONE), provenance, [], times, frozenset())
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def changed(branch: str) -> set[str]:
 
 
 def test_a_branch_has_the_export_and_nothing_else(project):
-    branch = push(FOLDER, export(30))
+    branch = push(FOLDER, lambda _: export(30))
     assert branch is not None
     assert shared() == [f"refs/heads/{branch}", "refs/heads/main"]
     assert changed(branch) == {"data/prod", ".dvcstore"}
@@ -80,17 +83,45 @@ def test_a_branch_has_the_export_and_nothing_else(project):
         "Labels of 2026-11-01T00:00:00Z to 2026-11-02T00:00:00Z."
     )
     git(".", "push", "--quiet", "origin", "FETCH_HEAD:main")
-    assert push(FOLDER, export(30)) is None
-    assert push(FOLDER, export(31)) is not None
+    assert push(FOLDER, lambda _: export(30)) is None
+    assert push(FOLDER, lambda _: export(31)) is not None
+
+
+def test_what_main_has_is_there_to_be_kept(project):
+    branch = push(FOLDER, lambda _: export(30))
+    git(".", "fetch", "--quiet", "origin", str(branch))
+    git(".", "push", "--quiet", "origin", "FETCH_HEAD:main")
+    found = []
+
+    def make(folder: Path) -> Export:
+        found.append(production.read(folder).train.labels.tolist())
+        return export(31)
+
+    assert push(FOLDER, make) is not None
+    assert found == [synthetic.digits(30)[1].tolist()]
+
+
+def test_a_branch_is_outdated_once_main_has_later_data_or_it_is_gone(project):
+    first = str(push(FOLDER, lambda _: export(30)))
+    git(".", "fetch", "--quiet", "origin", first)
+    main = git(".", "rev-parse", "origin/main").strip()
+    git(".", "push", "--quiet", "origin", f"{main}:refs/heads/feedback/other")
+    assert not outdated(first)
+    git(".", "push", "--quiet", "origin", "FETCH_HEAD:main")
+    assert not outdated(first)  # it is what main has
+    assert outdated("feedback/other")
+    git(".", "push", "--quiet", "origin", "--delete", first)
+    assert outdated(first)
+    git(".", "update-ref", "-d", f"refs/remotes/origin/{first}")
 
 
 def test_files_go_to_the_remote_that_this_user_has(project, tmp_path):
     # As seen from .dvc, which a worktree has elsewhere.
     Path(".dvc/config.local").write_text("[core]\nremote = own\n['remote \"own\"']\nurl = ../../own\n")
-    branch = push(FOLDER, export(30))
+    branch = push(FOLDER, lambda _: export(30))
     assert branch is not None
     assert changed(branch) == {"data/prod"}
-    assert len([path for path in (tmp_path / "own").rglob("*") if path.is_file()]) == 4
+    assert len([path for path in (tmp_path / "own").rglob("*") if path.is_file()]) == 5
 
 
 def test_a_branch_that_origin_refuses_can_be_pushed_later(project, tmp_path):
@@ -98,7 +129,7 @@ def test_a_branch_that_origin_refuses_can_be_pushed_later(project, tmp_path):
     hook.write_text("#!/bin/sh\necho 'not today' >&2\nexit 1\n")
     hook.chmod(0o755)
     with pytest.raises(BranchError, match=r"(?s)^origin did not take the branch; .*not today") as caught:
-        push(FOLDER, export(30))
+        push(FOLDER, lambda _: export(30))
     assert shared() == ["refs/heads/main"]
     hook.unlink()
     command = str(caught.value).partition("or: ")[2].splitlines()[0]
@@ -120,14 +151,14 @@ def test_a_branch_that_origin_refuses_can_be_pushed_later(project, tmp_path):
 def test_a_dvc_remote_that_does_not_work_is_named_and_nothing_is_shared(project, given, message):
     Path(".dvc/config.local").write_text(given)
     with pytest.raises(BranchError, match=message):
-        push(FOLDER, export(30))
+        push(FOLDER, lambda _: export(30))
     assert shared() == ["refs/heads/main"]
 
 
 def test_an_origin_that_is_not_there_is_named(project, tmp_path):
     (tmp_path / "origin.git").rename(tmp_path / "elsewhere.git")
     with pytest.raises(GitError, match="`git fetch` failed"):
-        push(FOLDER, export(30))
+        push(FOLDER, lambda _: export(30))
 
 
 def test_without_dvc_nothing_is_shared(project, tmp_path, monkeypatch):
@@ -137,4 +168,4 @@ def test_without_dvc_nothing_is_shared(project, tmp_path, monkeypatch):
         (tmp_path / "bin" / program).symlink_to(found)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(BranchError, match=r"^dvc: not found; put the environment on the path"):
-        push(FOLDER, export(30))
+        push(FOLDER, lambda _: export(30))

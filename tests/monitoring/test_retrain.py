@@ -11,6 +11,7 @@ import pytest
 from digits.errors import PipelineError
 from monitoring import dispatches, retrain, state
 from monitoring.dispatches import DispatchesError
+from monitoring.github import GitHubError
 from monitoring.retrain import RetrainError
 from monitoring.shifts import moved
 from tests.monitoring.logged import HOUR, ROOT
@@ -38,6 +39,7 @@ def exports(monkeypatch):
         return pushed[-1], "c" * 40
 
     monkeypatch.setattr(retrain, "export", export)
+    monkeypatch.setattr(retrain.feedback_branch, "outdated", lambda branch: False)
     return pushed
 
 
@@ -89,6 +91,14 @@ def test_input_drift_alone_starts_nothing_and_with_labels_that_show_harm_it_does
     assert (tmp_path / "asked.txt").read_text().startswith("api --method POST repos/{owner}/{repo}/dispatches")
 
 
+def test_labels_of_simulated_traffic_show_no_harm(logged, run):
+    """The export leaves them out: nothing would be trained on that has this drift."""
+    logged.predict(200, change=shifted)
+    run()
+    logged.label(logged.predict(100, change=shifted)[:50], errors=20, source="simulate")
+    assert "input drift alone; 0 labels since then" in run()
+
+
 def fallen(logged) -> None:
     """Accuracy falls, and the labels say so."""
     logged.label(logged.predict(200), errors=60)
@@ -125,7 +135,7 @@ def test_what_came_of_it_is_asked_and_said_with_the_alert(logged, run, monkeypat
         {"context": "retraining", "state": "pending"},
     ]
     monkeypatch.setenv("GH_ANSWER", json.dumps(statuses).replace("\\u001b", "\\\\u001b"))
-    said = run("--dispatch")
+    said = run()  # to ask changes nothing, so who only wants to know asks, too
     assert ": retraining with feedback/1: not proposed, worse: \\x1b[31m99 to 98 https://x\n" in said
     monkeypatch.setenv("GH_FAILS", "nobody asks any more")
     assert "not proposed, worse" in run("--dispatch")
@@ -144,6 +154,18 @@ def test_a_run_that_dies_without_a_word_uses_no_alert_up(logged, run, exports, t
     assert run("--dispatch").endswith("retraining with feedback/1: started\n")
     assert run("--dispatch").endswith("no retraining: no alert asks for one\n")
     assert (exports, len(sent(tmp_path))) == (["feedback/1"], 2)
+
+
+def test_a_branch_that_main_has_gone_past_is_not_sent_again(logged, run, exports, monkeypatch, tmp_path):
+    fallen(logged)
+    monkeypatch.setenv("GH_FAILS", "HTTP 502")
+    with pytest.raises(GitHubError):
+        run("--dispatch")
+    monkeypatch.delenv("GH_FAILS")
+    monkeypatch.setattr(retrain.feedback_branch, "outdated", lambda branch: branch == "feedback/1")
+    run("--dispatch")
+    assert exports == ["feedback/1", "feedback/2"]
+    assert sent(tmp_path)[-1]["client_payload"]["branch"] == "feedback/2"
 
 
 def test_a_training_that_crashes_uses_no_alert_up(logged, run, exports, monkeypatch):
@@ -189,13 +211,13 @@ def test_what_could_not_be_started_is_tried_again_with_the_same_branch(logged, r
     fallen(logged)
     monkeypatch.setenv("GH_FAILS", "HTTP 401: Bad credentials")
     for _ in range(2):
-        with pytest.raises(RetrainError, match=r"HTTP 401: Bad credentials; start it by hand: `gh workflow run"):
+        with pytest.raises(GitHubError, match=r"HTTP 401: Bad credentials; start it by hand: `gh workflow run"):
             run("--dispatch")
     monkeypatch.delenv("GH_FAILS")
     assert "feedback/1: started" in run("--dispatch")
     assert exports == ["feedback/1"]
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RetrainError, match="gh: not found; install"):
+    with pytest.raises(GitHubError, match="gh: not found; install"):
         run("--dispatch", "--force", "why")
 
 
@@ -212,16 +234,20 @@ def test_one_can_be_forced_with_a_reason_whatever_the_alerts_say(run, tmp_path, 
 def test_it_goes_on_also_when_it_could_not_be_started(logged, run, monkeypatch):
     fallen(logged)
     monkeypatch.setenv("GH_FAILS", "HTTP 502")
-    slept = []
+    slept, noted = [], []
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
+        known = dispatches.read(dispatches.path("staging"))
+        noted.append((known.looked, known.every, known.error[:26]))
         monkeypatch.delenv("GH_FAILS", raising=False)
         if len(slept) == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(retrain, "sleep", sleep)
     said = run("--dispatch", "--every", "60")
+    assert noted == [(logged.now, 60, "`gh api` failed: HTTP 502;"), (logged.now, 60, "")]
+    assert dispatches.read(dispatches.path("staging")).every is None  # it was ended, and has not died
     assert "error: `gh api` failed: HTTP 502" in said
     assert "feedback/1: started" in said
     assert said.endswith("stopped\n")
