@@ -12,7 +12,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import sleep
 
@@ -31,6 +31,7 @@ from monitoring.dispatches import Dispatch, Dispatches
 from monitoring.due import Decision, Key, due
 from monitoring.sending import SOURCE as SIMULATED
 from monitoring.settings import MonitoringParams
+from monitoring.streams import of_sources
 
 EVENT = "retrain"  # as .github/workflows/retrain.yml calls it
 
@@ -118,7 +119,7 @@ def look(
     alerts = state.read(state.path(stage)).alerts.alerts
 
     def wrong(alert: Alert) -> np.ndarray:
-        return since(history, stage, alert)
+        return since(history, stage, alert, params.label_sources)
 
     first = first_label(history, stage, known.last_counting)
     decision = due(
@@ -141,13 +142,15 @@ def look(
         print(begin(known, path, decision, reason, stage), flush=True)
 
 
-def since(history: History, stage: str, alert: Alert) -> np.ndarray:
+def since(history: History, stage: str, alert: Alert, sources: Sequence[str] | None) -> np.ndarray:
     """Which labelled predictions that an alert's version made since the alert are wrong, by when the labels came.
 
-    Simulated traffic counts for nothing, as in the export: what it shows is not what would be trained on.
+    Counted are the labels that count for alerts. Those of simulated traffic never do, as in the export: what it shows
+    is not what would be trained on.
     """
     wrong = [np.zeros(0, bool)]
-    for rows in history.labelled(Window(since=alert.since, version=alert.version, stage=stage)):
+    for labelled in history.labelled(Window(since=alert.since, version=alert.version, stage=stage)):
+        rows = of_sources(labelled, sources)
         # The label came since then, but the prediction may be older.
         taken = (rows.times > alert.since) & (np.array(rows.sources) != SIMULATED)
         wrong.append((rows.truths != rows.labels)[taken])

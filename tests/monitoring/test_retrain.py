@@ -5,6 +5,7 @@ import json
 import shutil
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +98,17 @@ def test_labels_of_simulated_traffic_show_no_harm(logged, run):
     run()
     logged.label(logged.predict(100, change=shifted)[:50], errors=20, source="simulate")
     assert "input drift alone; 0 labels since then" in run()
+
+
+def test_labels_that_count_for_no_alert_show_no_harm(logged, run):
+    params = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(params.replace("label_sources: null", "label_sources: [annotators]"))
+    logged.predict(200, change=shifted)
+    run()
+    logged.label(logged.predict(100, change=shifted)[:50], errors=20, source="page")
+    assert "input drift alone; 0 labels since then" in run()
+    logged.label(logged.predict(100, change=shifted)[:50], errors=20, source="annotators")
+    assert "50 labels since then" in run()
 
 
 def fallen(logged) -> None:
