@@ -32,7 +32,7 @@ def main() -> None:
         lock = f"says nothing new of check, which failed; otherwise {lock}"
     print(f"  {'dvc.lock':14s} {lock}")
     # DVC takes a protected object for whole and restores the damage, so that all above would be of another file.
-    if damage := verify.damaged_objects(verify.named_objects()):
+    if damage := verify.damaged_in_cache(verify.named_objects()):
         sys.exit("\n" + "\n".join(damage))
     print(f"\n{NEXT}")
 

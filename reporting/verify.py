@@ -97,20 +97,26 @@ def missing_objects() -> list[str]:
     return [f"not in the DVC remote: {', '.join(missing)}; mend it with:\n  {push}"] if missing else []
 
 
-def damaged_objects(names: set[str] | None = None) -> list[str]:
-    """Objects whose content is not what their name, an MD5 sum, says; of all, or of `names` alone.
-
-    DVC trusts an object that nobody may write to: it would restore the damage and take it for what dvc.lock names.
-    """
-    complaints = []
-    if cached := damaged(CACHE, names):
-        spoilt = [*map(str, cached), *outputs_of({object_name(path) for path in cached})]
-        mend = f"rm -rf {' '.join(spoilt)} && dvc pull"
-        complaints.append(f"damaged in the DVC cache: {', '.join(map(str, cached))}; mend it with:\n  {mend}")
-    if stored := damaged(EMBEDDED, names):
+def damaged_objects() -> list[str]:
+    """Objects whose content is not what their name, an MD5 sum, says, in the cache and in the embedded remote."""
+    complaints = damaged_in_cache()
+    if stored := damaged(EMBEDDED):
         mend = "git checkout .dvcstore"
         complaints.append(f"damaged in the DVC remote: {', '.join(map(str, stored))}; mend it with:\n  {mend}")
     return complaints
+
+
+def damaged_in_cache(names: set[str] | None = None) -> list[str]:
+    """The same in the cache; of all its objects, or of `names` alone.
+
+    DVC trusts an object that nobody may write to: it would restore the damage and take it for what dvc.lock names.
+    """
+    cached = damaged(CACHE, names)
+    if not cached:
+        return []
+    spoilt = [*map(str, cached), *outputs_of({object_name(path) for path in cached})]
+    mend = f"rm -rf {' '.join(spoilt)} && dvc pull"
+    return [f"damaged in the DVC cache: {', '.join(map(str, cached))}; mend it with:\n  {mend}"]
 
 
 def damaged(store: Path, names: set[str] | None = None) -> list[Path]:
