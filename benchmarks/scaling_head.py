@@ -132,7 +132,7 @@ def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple
     """CPU seconds of each trial: for its proposal, its measurements, its record; many under way at once."""
     found, known = space.parse(wanted["space"]), wanted["params"]
     search = Search(wanted["trials"], Proposals(found, known, wanted["seed"]), journal, Silent(wanted["trials"]))
-    scheduler = tuning.halving(found, known, [])
+    scheduler = tuning.halving(known, [])
     nobody: Any = None
     costs: list[tuple[float, float, float]] = []
     running: deque[tuple[Any, float, dict[str, Any], Iterator[None]]] = deque()

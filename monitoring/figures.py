@@ -112,7 +112,7 @@ class Tests:
         for result in window.results:
             p_values[result.detector.value] = result.p_value
             p_values |= {part.test: part.p_value for part in result.parts}
-        features = window.results[0].features if window.results else ()
+        features = window.data_drift.features if window.data_drift else ()
         return cls(
             version=window.version,
             since=window.since,

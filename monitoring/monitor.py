@@ -1,15 +1,16 @@
 """One look at the prediction log: new windows are cut and judged, new labels counted, alerts raised and resolved.
 
 What time does to it is settled here:
-- A gap in traffic ends windows, and what comes after is not in a row with what was before. After a gap in traffic, or
-  between labels, results of before say nothing of now. But classes, labels and the CUSUM's evidence add up over it.
+- A gap in traffic ends windows, and no window after it is in a row with one before. After a gap in traffic, or between
+  labels, results of before say nothing of now. But classes, labels and the CUSUM's evidence add up over it, also those
+  of windows that it leaves too small to be judged.
 - Each version is judged by its own reference. One that has answered nothing for as long as a gap, while another has, is
   retired: its alerts are resolved, and what was counted and not tested is forgotten.
 - Labels count when they come, however late, for the version that made the prediction, unless it is retired. One that is
   corrected counts once: as it was when it was read. What it did to the CUSUM and the accuracy's tests stays.
-- A clock that was set back by less than a gap is waited for, and that is said; by more, and reading begins anew at the
-  new time, as after a gap, so that predictions and labels dated after it count again when it comes. Those dated into
-  time already read are not judged, but their number is kept, as `late` and `late_labels`.
+- A clock that was set back by less than a gap, or an hour, is waited for, and that is said; by more, and reading begins
+  anew at the new time, as after a gap, so that predictions and labels dated after it count again when it comes. Those
+  dated into time already read are not judged, but their number is kept, as `late` and `late_labels`.
 """
 
 import dataclasses
@@ -65,7 +66,7 @@ class Monitor:
         """
         until, labels_since, self._waits = now - self._settle, self.state.until, ""
         if labels_since is not None and until < labels_since:
-            if labels_since - until < self._gap:
+            if labels_since - until < min(self._gap, _HOUR):  # an hour is how far back late ones are counted
                 there = datetime.fromtimestamp((labels_since + self._settle) / SECOND, UTC)
                 self._waits = f"the clock was set back: nothing is judged until it is {there:%F %T} UTC once more"
                 return []
@@ -108,11 +109,12 @@ class Monitor:
         if last.time < known_since:
             stream = interrupted(stream, _OF_TRAFFIC, known_since)
         stream, results, note = self._tested(stream, piece)
-        if not results:
+        whole = any(result.detector is Detector.DATA_DRIFT for result in results)
+        if not whole:
             stream = dataclasses.replace(
                 stream, tracks=stream.tracks | {Detector.DATA_DRIFT: last.interrupted(judged=False)}
             )
-        judged = stream.judged + bool(results)
+        judged = stream.judged + whole
         self._put(piece.version, dataclasses.replace(stream, windows=stream.windows + 1, judged=judged))
         told = [alert for result in results for alert in self._follow(piece.version, result, time)]
         tracks = self._stream(piece.version).tracks
@@ -129,13 +131,14 @@ class Monitor:
             reference = self._references(piece.version)
             if reference is None:
                 return stream, [], f"no reference of {piece.version}; deploy the version with its reference.npz"
+            # What is too small to be judged alone still adds to the classes, as after any gap.
+            added, others = with_classes(stream, piece, reference.predicted, self._params.label_window)
             if len(piece) < self._params.smallest_window:
-                return stream, [], f"{len(piece)} predictions are fewer than monitoring.smallest_window"
+                return added, others, f"{len(piece)} predictions are fewer than monitoring.smallest_window"
             found = data_drift(reference, piece.images, piece.probabilities, self._params.tail_rank)
         except PipelineError as error:
             return dataclasses.replace(stream, trouble=str(error)), [], str(error)
-        stream, others = with_classes(stream, piece, reference.predicted, self._params.label_window)
-        return stream, [found.named(piece.ids), *others], ""
+        return added, [found.named(piece.ids), *others], ""
 
     def _read_labels(self, since: int | None, until: int) -> list[Alert]:
         told = list[Alert]()

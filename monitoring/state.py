@@ -70,6 +70,11 @@ class Judged:
     results: tuple[Result, ...] = ()
     note: str = ""
 
+    @property
+    def data_drift(self) -> Result | None:
+        """What was found of the window alone; None where it could not be judged."""
+        return next((result for result in self.results if result.detector is Detector.DATA_DRIFT), None)
+
 
 @dataclasses.dataclass(frozen=True)
 class Tested:

@@ -50,8 +50,8 @@ def groups(history: History, state: State, versions: Sequence[str]) -> list[Grou
     causes = [(alert.version, alert.result, alert.since, alert.number, alert.firing) for alert in chosen]
     seen: dict[str, tuple[str, Result, int, int | None, bool]] = {}
     for window in state.windows:
-        if window.version in versions and window.results and window.results[0].images:
-            seen[window.version] = (window.version, window.results[0], window.until, None, False)
+        if window.version in versions and (found_in := window.data_drift) and found_in.images:
+            seen[window.version] = (window.version, found_in, window.until, None, False)
     newest = sorted(seen.values(), key=lambda cause: -cause[2])[:_WINDOWS]
     every = [*causes, *newest]
     known = _pictures(history, {key for _, result, *_ in every for key in result.images})

@@ -78,17 +78,6 @@ class Space:
             values[name] = domain.values.index(found) if isinstance(domain, Choice) else found
         return values
 
-    def largest(self, key: str, fixed: float) -> float:
-        """The largest value of a key that has numbers; `fixed` if the space leaves it alone."""
-        section, _, name = key.partition(".")
-        domain = self.domains.get(key)
-        if isinstance(domain, Numbers):
-            return domain.high
-        together = self.domains.get(section)
-        if domain is None and isinstance(together, Choice) and name in together.values[0]:
-            return float(max(value[name] for value in together.values))
-        return float(max(domain.values)) if domain else fixed
-
     def _value(self, name: str, values: Mapping[str, Any]) -> Any:
         domain = self.domains[name]
         return domain.values[values[name]] if isinstance(domain, Choice) else values[name]

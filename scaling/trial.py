@@ -17,10 +17,11 @@ from scaling.nodes import NodeError, Spec, prepare_node
 
 if TYPE_CHECKING:
     from digits.dataset import Labelled
+    from digits.recipe import TrainParams
     from scaling.settings import Base
 
 METRIC = "validation_accuracy"
-TIME = "percent"  # of an epoch that the trial has trained: what of two trials is compared at the same
+TIME = "percent"  # of its training that a trial has done: two are compared where their rates have fallen alike
 
 
 class Training(tune.Trainable):
@@ -97,7 +98,7 @@ class Training(tune.Trainable):
                 continue
             curve = self._state["curve"]
             curve.append(round(record.validation_accuracy, 6))
-            self._state |= {METRIC: curve[-1], TIME: 100 * len(curve) // params.validations}
+            self._state |= {METRIC: curve[-1], TIME: percent(len(curve), params)}
             if record.step == record.steps:
                 self._state["outcome"] = "finished"
             yield
@@ -123,6 +124,11 @@ class Training(tune.Trainable):
             for path in (folder / "train.npz", folder / "validation.npz")
         )
         return train, validation, read_json(folder / "statistics.json")["train"]
+
+
+def percent(measurements: int, params: "TrainParams") -> int:
+    """How much of the training a trial has done that was measured so often."""
+    return 100 * measurements // (params.validations * params.epochs)
 
 
 def node() -> str:

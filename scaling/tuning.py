@@ -17,9 +17,8 @@ from scaling.progress import Progress
 from scaling.proposals import Proposals
 from scaling.records import Description, Journal, Record
 from scaling.search import NoWorkerError, Search
-from scaling.settings import Base
-from scaling.space import Space
-from scaling.trial import METRIC, TIME, Training
+from scaling.settings import Base, sections
+from scaling.trial import METRIC, TIME, Training, percent
 
 REDUCTION = 3  # of the trials that get to a rung, the best third goes on
 _PAUSE = 10.0  # seconds until a node that can't work hands a trial back, on a cluster
@@ -49,7 +48,7 @@ def run_trials(wanted: Description, journal: Journal, spec: Spec, cluster: Clust
             tune_config=tune.TuneConfig(
                 num_samples=-1,  # until Search says that it is finished
                 search_alg=search,
-                scheduler=halving(found, base, journal.records),
+                scheduler=halving(base, journal.records),
                 max_concurrent_trials=cluster.workers,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
@@ -80,7 +79,7 @@ class Halving(AsyncHyperBandScheduler):
                 recorded.pop(trial.trial_id, None)
 
 
-def halving(space: Space, base: Base, records: list[Record]) -> Halving:
+def halving(base: Base, records: list[Record]) -> Halving:
     """ASHA, which knows the records. Its first rung is the first measurement, each further one three times later.
 
     Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".
@@ -90,7 +89,7 @@ def halving(space: Space, base: Base, records: list[Record]) -> Halving:
         time_attr=TIME,
         metric=METRIC,
         mode="max",
-        max_t=int(100 * space.largest("train.epochs", base["train"]["epochs"])),
+        max_t=100,
         grace_period=100 // validations,
         reduction_factor=REDUCTION,
     )
@@ -98,7 +97,8 @@ def halving(space: Space, base: Base, records: list[Record]) -> Halving:
         trial: Any = SimpleNamespace(trial_id=known["trial"])
         nobody: Any = None  # ASHA asks nothing of the controller
         scheduler.on_trial_add(nobody, trial)
+        _, params = sections(known["settings"], base)
         for count, accuracy in enumerate(known["curve"], 1):
-            scheduler.on_trial_result(nobody, trial, {TIME: 100 * count // validations, METRIC: accuracy})
+            scheduler.on_trial_result(nobody, trial, {TIME: percent(count, params), METRIC: accuracy})
         scheduler.on_trial_remove(nobody, trial)
     return scheduler

@@ -69,6 +69,14 @@ def test_predicted_classes_add_up_over_a_gap(logged):
     assert logged.levels()["label shift"] == TOO_LITTLE
 
 
+def test_classes_of_windows_that_are_too_small_to_be_judged_add_up(logged):
+    for _ in range(25):
+        logged.predict(40)
+        logged.look(2 * 3600)
+    assert {(window.n, window.levels["data drift"]) for window in logged.state.windows} == {(40, TOO_LITTLE)}
+    assert [window.levels["label shift"] for window in logged.state.windows] == [*24 * [TOO_LITTLE], "ok"]
+
+
 def test_labels_that_come_a_few_at_a_time_raise_the_alert_of_the_accuracy_and_resolve_it(logged):
     told = []
     for burst in range(20):

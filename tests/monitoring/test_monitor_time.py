@@ -27,6 +27,18 @@ def test_clock_that_is_set_back_a_little_is_waited_for_and_that_is_said(logged):
     assert (logged.windows, logged.state.late, logged.trouble) == ([("v1", 100, "full")] * 2, 100, "")
 
 
+def test_clock_that_is_set_back_is_waited_for_an_hour_at_most_however_long_a_gap_is(logged):
+    logged.params = dataclasses.replace(logged.params, gap_seconds=24 * 3600)
+    logged.predict(100)
+    logged.look()
+    logged.now -= 2 * HOUR
+    logged.look(0)
+    assert logged.trouble == ""
+    logged.predict(100)
+    logged.look()
+    assert len(logged.windows) == 2
+
+
 def test_predictions_that_are_dated_into_time_already_read_are_counted(logged):
     logged.predict(100)
     logged.look()

@@ -179,7 +179,7 @@ class Live:
 def test_the_worst_two_thirds_are_stopped_at_the_first_rung(workspace):
     params = base()
     params["train"]["validations"] = 5
-    scheduler = tuning.halving(SPACE, params, [])
+    scheduler = tuning.halving(params, [])
     decisions = [Live(scheduler, str(score)).measured(1, score / 100) for score in (90, 91, 92, 50, 89, 99)]
     assert decisions == ["CONTINUE", "CONTINUE", "CONTINUE", "STOP", "STOP", "CONTINUE"]
 
@@ -188,10 +188,10 @@ def test_early_stopping_knows_what_was_measured_before(workspace):
     params = base()
     params["train"]["validations"] = 5
     known = [
-        {"trial": f"{index:05}", "curve": curve}
+        {"trial": f"{index:05}", "settings": {}, "curve": curve}
         for index, curve in enumerate([(0.9, 0.95, 0.97, 0.98, 0.98), (0.91, 0.95, 0.96), (0.7,), (0.92, 0.93, 0.94)])
     ]
-    scheduler = tuning.halving(SPACE, params, known)
+    scheduler = tuning.halving(params, known)
     assert Live(scheduler, "low").measured(1, 0.8) == "STOP"
     high = Live(scheduler, "high")
     assert [high.measured(count, accuracy) for count, accuracy in ((1, 0.93), (2, 0.9), (3, 0.95))] == [

@@ -137,16 +137,3 @@ def test_messages_name_the_file(tmp_path, monkeypatch, text, message):
         path.write_text(text)
     with pytest.raises(SpaceError, match=f"^{message}"):
         space.load(path)
-
-
-@pytest.mark.parametrize(
-    ("written", "largest"),
-    [
-        ({"train.epochs": {"integer": [1, 4]}}, 4),
-        ({"train.epochs": {"choice": [2, 5, 3]}}, 5),
-        ({"train": {"choice": [{"epochs": 2, "warmup": 0.1}, {"epochs": 6, "warmup": 0.2}]}}, 6),
-        ({"train.warmup": {"uniform": [0, 0.5]}}, 1),
-    ],
-)
-def test_the_most_epochs_of_any_trial(written, largest):
-    assert parse(written).largest("train.epochs", 1) == largest

@@ -1,11 +1,8 @@
 from types import SimpleNamespace
 
 from scaling.settings import base
-from scaling.space import parse
 from scaling.trial import METRIC, TIME
 from scaling.tuning import halving
-
-SPACE = parse({"train.learning_rate": {"loguniform": [0.01, 1.0]}})
 
 
 def recorded(scheduler) -> list[set[str]]:
@@ -21,13 +18,13 @@ def measured(scheduler, name, accuracy):
 
 
 def test_a_trial_that_falls_behind_is_stopped(workspace):
-    scheduler = halving(SPACE, base(), [])
+    scheduler = halving(base(), [])
     decisions = [measured(scheduler, name, accuracy)[1] for name, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.95))]
     assert decisions == ["CONTINUE", "STOP", "CONTINUE"]
 
 
 def test_a_trial_whose_worker_is_lost_does_not_count(workspace):
-    scheduler = halving(SPACE, base(), [])
+    scheduler = halving(base(), [])
     measured(scheduler, "a", 0.8)
     lost, _ = measured(scheduler, "b", 0.9)
     scheduler.on_trial_error(None, lost)
@@ -36,5 +33,11 @@ def test_a_trial_whose_worker_is_lost_does_not_count(workspace):
 
 
 def test_what_is_on_record_counts_as_if_it_had_run_here(workspace):
-    known = [{"trial": "00000", "curve": [0.9, 0.95]}, {"trial": "00001", "curve": [0.8]}]
-    assert {name for rung in recorded(halving(SPACE, base(), known)) for name in rung} == {"00000", "00001"}
+    known = [
+        {"trial": "00000", "settings": {}, "curve": [0.9, 0.95]},
+        {"trial": "00001", "settings": {"train.epochs": 4}, "curve": [0.7, 0.7, 0.7, 0.8]},  # half of its training
+        {"trial": "00002", "settings": {"train.epochs": 4}, "curve": [0.7]},  # has come to no rung
+    ]
+    scheduler = halving(base(), known)
+    assert {name for rung in recorded(scheduler) for name in rung} == {"00000", "00001"}
+    assert measured(scheduler, "new", 0.85)[1] == "STOP"
