@@ -59,7 +59,7 @@ def main() -> None:
     branch = branches.checked(arguments.branch) if arguments.branch else branches.newest(arguments.answered)
     if arguments.branch and branches.older(arguments.branch):
         print(f"commit={branches.commit_of(arguments.branch)}")  # where the monitor is told that nothing came of it
-        raise AdoptionError(f"{branch} is older than the data of this commit, and would lose labels; {branches.AGAIN}")
+        raise AdoptionError(f"{branch} is without the data of this commit, and would lose labels; {branches.AGAIN}")
     if branch is None:
         print("branch=\ncommit=")
         return

@@ -33,7 +33,7 @@ def checked(branch: str) -> str:
 def newest(answered: str = "") -> str | None:
     """The export's newest branch at origin, by its name, which is a time; None where there is none to train on.
 
-    There is none, either, if the newest was `answered` (its commit), or is older than the data of this commit.
+    There is none, either, if the newest was `answered` (its commit), or is without the data of this commit.
     """
     listed = git.git(".", "for-each-ref", "--format=%(refname)", f"{REMOTE}/feedback/").splitlines()
     now = f"{datetime.now(UTC):feedback/%Y%m%dT%H%M%SZ}"
@@ -45,13 +45,13 @@ def newest(answered: str = "") -> str | None:
         print(f"{branch}: a retraining with it was proposed or refused already", file=sys.stderr)
         return None
     if older(branch):
-        print(f"{branch}: older than the data of this commit", file=sys.stderr)
+        print(f"{branch}: without the data of this commit", file=sys.stderr)
         return None
     return branch
 
 
 def older(branch: str, base: str = "HEAD") -> bool:
-    """Whether a branch was exported before `base` got its data: to go back to it would be to lose labels.
+    """Whether a branch was exported without the data of `base`: to go over to it would be to lose labels.
 
     Raises:
         AdoptionError: there is no such branch.

@@ -43,9 +43,14 @@ class Dispatch:
         return self.outcome not in OPEN
 
     @property
+    def failed(self) -> bool:
+        """Whether nobody has answered yet: a run that failed can be run again, and one that was lost be late."""
+        return self.outcome in FAILED
+
+    @property
     def counts(self) -> bool:
         """Whether it was started, and has come to an end or still may."""
-        return self.sent and self.outcome not in FAILED
+        return self.sent and not self.failed
 
     def at(self, now: int, lost_hours: float) -> "Dispatch":
         """The same at a later time: lost, if nothing was heard of it for so long."""

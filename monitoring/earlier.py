@@ -18,6 +18,7 @@ from monitoring.settings import FeedbackParams
 
 TIMES = "times.npz"  # beside the images: when their labels came, which the next export alone asks
 REFUSED = "that are in the log, and not taken from it any more"
+BEFORE = "whose label came before --since"
 HELD_OUT = "that are held out, since `holdout` was raised"
 
 
@@ -59,7 +60,8 @@ def keep(made: Export, folder: Path, params: FeedbackParams) -> Export:
     """An export of the log, and of an earlier one what the log has no more.
 
     The guards let that through once. What the log still has is judged by the log alone: who is held back by now loses
-    what he gave before. For the parts, the newest and those that look alike, the rules are those of the export.
+    what he gave before. What came before the export's `since` is left out of both. For the parts, the newest and those
+    that look alike, the rules are those of the export.
 
     Args:
         made: of the log.
@@ -67,14 +69,15 @@ def keep(made: Export, folder: Path, params: FeedbackParams) -> Export:
         params: limits of the guards.
 
     Raises:
-        PipelineError: the earlier one is damaged, or another stage's or data set's.
+        PipelineError: the earlier one is damaged, or another stage's or data set's, or of the two one has simulated
+            traffic.
     """
     before = production.read(folder)
     if not len(before.train.labels) + len(before.holdout.labels):
         return made
     _refuse_others(folder, made)
     left: Counter[str] = Counter()
-    old_train, old_holdout = (_forgotten(part, made, left) for part in _parts(before, folder))
+    old_train, old_holdout = (_kept(part, made, left) for part in _parts(before, folder))
     train, holdout = map(Part, (made.production.train, made.production.holdout), made.times)
 
     newest = max(part.times.max(initial=0) for part in (old_train, old_holdout, train, holdout))
@@ -111,13 +114,21 @@ def keep(made: Export, folder: Path, params: FeedbackParams) -> Export:
 
 def _refuse_others(folder: Path, made: Export) -> None:
     found = read_json(folder / production.PROVENANCE)
-    stage = made.provenance["stage"]
-    for key, mine in (("stage", stage), ("dataset", made.production.dataset)):
-        if found.get(key, mine) != mine:
-            raise EarlierError(
-                f"the export before is of {key} {found[key]!r}, this one of {mine!r}, and they don't mix; nothing was "
-                f"changed. To put this one in its place: make export-feedback STAGE={stage} ALONE=1 [PUSH=1]"
-            )
+    stage, simulated = made.provenance["stage"], made.provenance["simulated"]
+    differ = [
+        f"of {key} {found[key]!r}, this one of {mine!r}"
+        for key, mine in (("stage", stage), ("dataset", made.production.dataset))
+        if found.get(key, mine) != mine
+    ]
+    if found.get("simulated", False) != simulated:
+        theirs, mine = ("without", "with") if simulated else ("with", "without")
+        differ.append(f"{theirs} simulated traffic, this one {mine}")
+    if differ:
+        option = " SIMULATED=1" if simulated else ""
+        raise EarlierError(
+            f"the export before is {differ[0]}, and they don't mix; nothing was changed. To put this one in its place: "
+            f"make export-feedback STAGE={stage}{option} ALONE=1 [PUSH=1]"
+        )
 
 
 def _parts(before: Production, folder: Path) -> tuple[Part, Part]:
@@ -135,12 +146,13 @@ def _parts(before: Production, folder: Path) -> tuple[Part, Part]:
     return Part(before.train, times[0]), Part(before.holdout, times[1])
 
 
-def _forgotten(part: Part, made: Export, left: Counter[str]) -> Part:
-    """Those that the log has no more."""
+def _kept(part: Part, made: Export, left: Counter[str]) -> Part:
+    """Those that the log has no more, and that are not too old to be asked for."""
     taken = {digest(image) for data in (made.production.train, made.production.holdout) for image in data.images}
     found = [digest(image) for image in part.data.images]
     left[REFUSED] += sum(one in made.known and one not in taken for one in found)
-    return part.reduced(np.array([one not in made.known for one in found], bool), "", Counter())
+    forgotten = part.reduced(np.array([one not in made.known for one in found], bool), "", Counter())
+    return forgotten.reduced(forgotten.times >= made.since, BEFORE, left)
 
 
 def _classes(train: Part, holdout: Part) -> dict[str, list[int]]:

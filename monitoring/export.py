@@ -36,6 +36,7 @@ class Export:
     senders: list[Sender]  # for the one who runs the export
     times: tuple[np.ndarray, np.ndarray]  # when the labels of both parts came, int64 (N,): microseconds since 1970, UTC
     known: frozenset[bytes]  # digests of all images that the log has labels of
+    since: int = 0  # labels that came before are left out; microseconds since 1970, UTC
     left: Counter[str] = dataclasses.field(default_factory=Counter)  # of the export before: why images are not in this
 
     def __str__(self) -> str:
@@ -95,6 +96,7 @@ def export(parts: Iterable[Rows], params: FeedbackParams, dataset: str, *, simul
     both = images.take(~held_out & ~alike | held_out & recent)
     provenance = {
         "labels": labels,
+        "simulated": simulated,
         "taken": {"train": _classes(train), "holdout": _classes(holdout)},
         "not_taken": dict(sorted(refused.items())),
         "since": _time(both.times.min()) if len(both) else None,

@@ -3,8 +3,8 @@
 python -m monitoring.feedback --stage STAGE [--since TIME] [--simulated] [--alone] [--push]
 
 Run it where the prediction log is. An export holds all labels that the log still has and that the guards let through,
-and of the export before (with --push that of origin's main) what the log has no more. It takes the place of that one,
-which DVC keeps. With --push it is shared as a branch, and nothing here changes.
+and of the export before (with --push that of origin's main) what the log has no more; of neither what came before
+--since. It takes the place of that one, which DVC keeps. With --push it is shared as a branch; nothing here changes.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def from_log(stage: str, since: str | None, *, simulated: bool = False) -> Expor
     engine = connect(settings.log_url)
     try:
         made = export(History(engine).labelled(window), params, dataset, simulated=simulated)
-        return dataclasses.replace(made, provenance={"stage": stage} | made.provenance)
+        return dataclasses.replace(made, provenance={"stage": stage} | made.provenance, since=window.since or 0)
     except SQLAlchemyError as error:
         raise FeedbackError(f"the prediction log can't be read: {reason(error)}; mend that, then try again") from None
     finally:

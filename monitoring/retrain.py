@@ -112,11 +112,12 @@ def look(
         PipelineError: it could not be started. The next look tries again.
     """
     known = dispatches.read(path)
+    alerts = state.read(state.path(stage)).alerts.alerts
+    newest = {known.of(Key.of(alert)) for alert in alerts if alert.firing}
     for dispatch in known.dispatches:
-        if dispatch.sent and not dispatch.over:
+        if dispatch.sent and (not dispatch.over or (dispatch.failed and dispatch in newest)):  # one can be run again
             known = known.with_(github.asked(dispatch, now(), params.retraining.lost_hours))
             dispatches.write(path, known)
-    alerts = state.read(state.path(stage)).alerts.alerts
 
     def wrong(alert: Alert) -> np.ndarray:
         return since(history, stage, alert, params.label_sources)

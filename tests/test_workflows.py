@@ -1,6 +1,7 @@
 """The workflows say what nothing else can prove: no run of them here has GitHub's cache, token, clock or queue."""
 
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,49 @@ def test_an_alert_a_month_gone_by_or_a_person_has_production_data_trained_on():
     assert (month, weekday) == ("*", "*")
     assert 1 <= int(day) <= 28
     assert f"context={github.CONTEXT} " in str(JOBS["retrain", "tell"]["steps"])
+
+
+@pytest.mark.parametrize(
+    ("came", "state", "words"),  # whether to propose, then how the jobs `propose` and `start` ended
+    [
+        ("true success success", "success", "99 to 98"),
+        ("true success failure", "success", "without its pipeline, which .*: gh workflow run .* retrain/12345678901"),
+        ("true success cancelled", "success", "without its pipeline, which .*"),
+        ("true failure skipped", "error", "it was to be proposed, but no pull request could be opened"),
+        ("true skipped skipped", "error", "it was to be proposed, but .*"),  # what it needs could not be pushed
+        ("false skipped skipped", "failure", "99 to 98"),
+        (" skipped skipped", "error", "it could not be trained or compared"),
+    ],
+)
+def test_the_monitor_is_told_how_far_a_retraining_came(came, state, words, tmp_path):
+    to_propose, propose, start = came.split(" ")
+    job = JOBS["retrain", "tell"]
+    assert {*job["needs"]} == {name for file, name in JOBS if file == "retrain"} - {"answered", "tell"}
+    known = {
+        "needs.challenge.outputs.commit": "c0ffee",
+        "needs.challenge.outputs.proposed": to_propose,
+        "needs.challenge.outputs.summary": "99 to 98" if to_propose else "",
+        "needs.propose.result": propose,
+        "needs.start.result": start,
+        "github.server_url": "https://host",
+        "github.repository": "owner/name",
+        "github.run_id": "12345678901",
+        "github.token": "token",
+    }
+    (step,) = job["steps"]
+    env = {
+        name: re.sub(r"\$\{\{ (.+?) \}\}", lambda found: known[found[1]], text)
+        for name, text in (job["env"] | step["env"]).items()
+    }
+    (tmp_path / "gh").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "gh").chmod(0o755)
+    env |= {"PATH": f"{tmp_path}:/usr/bin:/bin", "GITHUB_REPOSITORY": "owner/name", "GITHUB_RUN_ID": "12345678901"}
+    command = ["bash", "-e", "-o", "pipefail", "-c", step["run"]]
+    said = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {"repos/owner/name/statuses/c0ffee", f"state={state}", f"target_url={env['RUN']}"} <= set(said)
+    (description,) = [line.removeprefix("description=") for line in said if line.startswith("description=")]
+    assert re.fullmatch(words, description)
+    assert len(description) <= 140, "GitHub refuses it"
 
 
 def test_the_verdict_that_counts_is_the_challenger_s():

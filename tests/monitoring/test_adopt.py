@@ -117,7 +117,7 @@ def test_the_newest_is_not_taken_if_it_was_answered_or_is_older_than_what_is_her
     branches.write(POINTER, b"outs: merged meanwhile\n")
     branches.git("commit", "--quiet", "--all", "--message", "later data")
     assert newest() is None
-    assert capsys.readouterr().err == f"{BRANCH}: older than the data of this commit\n"
+    assert capsys.readouterr().err == f"{BRANCH}: without the data of this commit\n"
     branches.export("feedback/20260801T000000Z", train_npz=b"newer")
     assert newest() == "feedback/20260801T000000Z"
 
@@ -129,7 +129,7 @@ def test_a_branch_that_is_named_is_not_taken_either_if_it_is_older(branches, mon
     branches.git("commit", "--quiet", "--all", "--message", "later data")
     before = branches.files()
     monkeypatch.setattr(sys, "argv", ["adopt", f"--branch={BRANCH}"])
-    with pytest.raises(AdoptionError, match=f"^{BRANCH} is older than the data of this commit, .* push another with"):
+    with pytest.raises(AdoptionError, match=f"^{BRANCH} is without the data of this commit, .* push another with"):
         adopt.main()
     assert capsys.readouterr().out == f"commit={branches.git('rev-parse', f'origin/{BRANCH}')}\n"
     assert branches.files() == before

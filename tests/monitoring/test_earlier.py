@@ -11,7 +11,7 @@ from digits import production
 from digits.production import keys
 from digits.storage import write_arrays, write_json
 from monitoring import earlier
-from monitoring.earlier import HELD_OUT, REFUSED, EarlierError
+from monitoring.earlier import BEFORE, HELD_OUT, REFUSED, EarlierError
 from monitoring.export import LIKE_HOLDOUT, OLDER, TOO_OLD, Export, export
 from monitoring.labelled_images import Images
 from tests.monitoring.labels import params, sent, together
@@ -22,8 +22,8 @@ LATER = Images(**(vars(NEW) | {"times": NEW.times + 100 * DAY}))
 SOON = Images(**(vars(NEW) | {"times": NEW.times + DAY}))
 
 
-def of(images: Images, stage: str = "production", **changes) -> Export:
-    made = export([rows(images)], params(**changes), "MNIST")
+def of(images: Images, stage: str = "production", simulated: bool = False, **changes) -> Export:
+    made = export([rows(images)], params(**changes), "MNIST", simulated=simulated)
     return dataclasses.replace(made, provenance={"stage": stage} | made.provenance)
 
 
@@ -80,6 +80,17 @@ def test_what_the_log_still_has_the_log_decides(tmp_path):
     assert after(tmp_path, of(OLD), of(OLD)).left == {}
 
 
+def test_what_came_before_the_labels_that_are_asked_for_is_not_kept_either(tmp_path):
+    old = of(OLD)
+    since = int(np.median(old.times[0]))
+    made = after(tmp_path, old, dataclasses.replace(of(SOON), since=since))
+    young = set(keys(OLD.pixels[OLD.times >= since]))
+    train, holdout = (known & young for known in pixels(old))
+    assert pixels(made) == (train | pixels(of(SOON))[0], holdout | pixels(of(SOON))[1])
+    assert made.left == {BEFORE: len(OLD) - len(young)}
+    assert min(map(np.min, made.times)) >= since
+
+
 def test_only_the_newest_are_kept(tmp_path):
     new = of(LATER)
     room = 300 - sum(map(len, pixels(new)))
@@ -113,6 +124,24 @@ def test_another_stage_s_labels_are_not_put_in_the_place_of_these(tmp_path, key,
         EarlierError, match=rf"{key} '{value}', this one of .*make export-feedback STAGE=production ALONE"
     ):
         earlier.keep(of(NEW), tmp_path, params())
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (True, "with simulated traffic, this one without, and .*make export-feedback STAGE=production ALONE=1"),
+        (False, "without simulated traffic, this one with, and .*STAGE=production SIMULATED=1 ALONE=1"),
+    ],
+)
+def test_simulated_traffic_does_not_mix_with_what_people_labelled(tmp_path, before, words):
+    """Otherwise, once the log had forgotten it, each later export would have kept it."""
+    with_, without = of(OLD, simulated=True), of(NEW)
+    first, second = (with_, without) if before else (without, with_)
+    with pytest.raises(EarlierError, match=f"^the export before is {words}"):
+        after(tmp_path, first, second)
+    more = after(tmp_path, with_, of(LATER, simulated=True))
+    assert more.provenance["simulated"]
+    assert pixels(more)[0] > pixels(with_)[0]
 
 
 def test_an_export_that_is_empty_or_of_before_there_were_times_can_be_kept(tmp_path):

@@ -63,6 +63,15 @@ def test_labels_from_a_day_on_are_exported(log):
     assert feedback.from_log("staging", "2026-11-06T01:00+02:00").provenance["labels"] == 25
 
 
+def test_labels_from_a_day_on_are_not_joined_by_older_ones_of_the_export_before(log):
+    """The log still has these: they are left out on purpose."""
+    log(sent(50), days=10)
+    earlier.write(feedback.FOLDER, feedback.from_log("staging", None))
+    made = feedback.from_log("staging", "2026-11-06")
+    both = feedback.together(made, feedback.FOLDER)
+    assert [part.tolist() for part in both.times] == [part.tolist() for part in made.times]
+
+
 def test_the_same_log_gives_the_same_files(log, tmp_path):
     log(sent(50))
     for folder in ("a", "b"):

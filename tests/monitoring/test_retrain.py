@@ -191,6 +191,21 @@ def test_a_training_that_crashes_uses_no_alert_up(logged, run, exports, monkeypa
     assert exports == ["feedback/1", "feedback/2"]  # of the first one's commit it is known that it failed
 
 
+@pytest.mark.parametrize("before", ["[]", '[{"context": "retraining", "state": "error"}]'], ids=["lost", "error"])
+def test_a_run_that_failed_and_was_run_again_is_asked_about_again(logged, run, exports, monkeypatch, before):
+    fallen(logged)
+    run("--dispatch")
+    monkeypatch.setenv("GH_ANSWER", before)
+    logged.now += 7 * HOUR
+    assert "retraining with feedback/1: failed" in run("--dispatch")
+    monkeypatch.setenv("GH_ANSWER", '[{"context": "retraining", "state": "success", "description": "98 to 99"}]')
+    logged.now += 20 * HOUR
+    said = run("--dispatch")
+    assert "retraining with feedback/1: proposed, 98 to 99" in said
+    assert "no retraining: no alert asks for one" in said
+    assert exports == ["feedback/1"]
+
+
 def test_without_an_alert_one_is_due_in_time_if_labels_came(logged, run, exports, tmp_path):
     day = 24 * HOUR
     logged.now += 40 * day
