@@ -136,6 +136,29 @@ def test_a_full_disk_is_named_and_costs_nothing(project, tmp_path, stage):
     assert project.outputs() == finished
 
 
+def test_a_disk_that_is_full_when_dvc_keeps_an_output_costs_nothing(project):
+    lock, cached = project.lock, sorted(project.path.glob(".dvc/cache/files/md5/??/*"))
+    project.set(evaluate__seed=9)
+    # More than its databases, and less than data/traffic.npz.
+    output = project.dvc("repro", fails=True, env={"LIMIT_DVC": "900000"})
+
+    assert "File too large" in output
+    assert project.lock == lock
+    assert not leftovers(project)
+
+    assert project.repro() == ("evaluate", "check")
+    new = {out["path"]: out["md5"] for out in project.lock["evaluate"]["outs"]}
+    assert new["data/traffic.npz"] != next(
+        o["md5"] for o in lock["evaluate"]["outs"] if o["path"] == "data/traffic.npz"
+    )
+    assert all(hashlib.md5((project / path).read_bytes()).hexdigest() == md5 for path, md5 in new.items())
+    for kept in {path for path in project.path.glob(".dvc/cache/files/md5/??/*") if path.suffix != ".tmp"} - set(
+        cached
+    ):
+        assert hashlib.md5(kept.read_bytes()).hexdigest() == kept.parent.name + kept.name
+    assert project.repro() == ()
+
+
 def damage(path: Path) -> None:
     """Flip a bit."""
     path.chmod(0o644)

@@ -2,7 +2,7 @@
 
 The stage HOLD_STAGE stops when a file is about to take the name HOLD_FILE, says so by making HOLD_REACHED, and goes on
 once HOLD_GO_ON is there. With LIMIT_FILES, no stage can write a file of more bytes; DVC itself can. The same holds for
-workers of Ray, and what they start.
+workers of Ray, and what they start. With LIMIT_DVC it is the other way round.
 
 With ONLY_FROM, workers of Ray find nothing of the project outside of that folder, as if it were not installed. With
 IMPORT_FROM, they have imported the project from there before they are asked for anything.
@@ -39,6 +39,11 @@ _worker = any(word.endswith("/default_worker.py") for word in sys.orig_argv)
 
 if "LIMIT_FILES" in os.environ and (_worker or any(word.startswith("stages.") for word in sys.orig_argv)):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["LIMIT_FILES"]),) * 2)
+
+if "LIMIT_DVC" in os.environ:
+    _hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    _dvc = Path(sys.orig_argv[1]).name == "dvc"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["LIMIT_DVC"]) if _dvc else _hard, _hard))
 
 
 class _Only(PathFinder):
