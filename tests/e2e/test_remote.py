@@ -96,7 +96,7 @@ def test_what_is_pushed_to_s3_is_verified(pulled, tmp_path, s3):
     assert os.listdir(project / ".dvcstore")  # noqa: PTH208
 
     # What the README says next leaves nothing that is neither committed nor pushed.
-    (removal,) = re.findall(r"^git rm .+$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    (removal,) = re.findall(r"^\$ (git rm .+)$", (ROOT / "README.md").read_text(), re.MULTILINE)
     project.sh(removal)
     project.commit("objects are in S3")
     assert not (project / ".dvcstore").exists()
