@@ -104,8 +104,10 @@ def logged(service):
 
 
 def test_the_figures_are_those_of_the_log_and_of_the_monitor(opened, service, story):
-    page = opened(f"{service.url}/dashboard")
     rows = logged(service)
+    newest = max(rows.times.max(), rows.truth_times.max())  # what the monitor comes to at the end of its first look
+    wait_for(lambda: (state.read(story.folder / state.path(STAGE)).until or 0) >= newest)
+    page = opened(f"{service.url}/dashboard")
     names = np.array(rows.versions)
     assert versions(page) == {version: told(rows, version) for version in (SECOND, HOSTILE, FIRST)}
     assert page.get_by_role("heading", level=2).all_inner_texts()[4:] == CARDS
