@@ -45,8 +45,13 @@ class Snapshot:
 
     def checksum(self, path: str) -> str | None:
         """MD5 sum of an output as dvc.lock has it."""
-        outs = [out for stage in self.lock.values() for out in stage.get("outs", [])]
-        return next((str(out["md5"]) for out in outs if out.get("path") == path and "md5" in out), None)
+        return checksum(self.lock, path)
+
+
+def checksum(lock: dict[str, Any], path: str) -> str | None:
+    """MD5 sum of an output as the stages of a dvc.lock have it."""
+    outs = [out for stage in lock.values() for out in stage.get("outs", [])]
+    return next((str(out["md5"]) for out in outs if out.get("path") == path and "md5" in out), None)
 
 
 def git(*arguments: str) -> str | None:

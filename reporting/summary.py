@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reporting import lockfile, verify
-from reporting.revisions import LOCK, PARAMS, PIPELINE, Reader, committed, recorded_lock, workspace
+from reporting.revisions import LOCK, PARAMS, PIPELINE, Reader, checksum, committed, recorded_lock, workspace
 
 METRICS = Path("results/evaluate/metrics.json")
 VERDICT = Path("results/check/verdict.json")
@@ -43,8 +43,8 @@ def trained_here(lock: dict[str, Any]) -> dict[str, Any] | None:
     Nothing restores `timings/`, so what lies there can be another model's.
     """
     times = json.loads(TIMES.read_text()) if TIMES.exists() else {}
-    sums = {out["path"]: out.get("md5") for stage in lock.values() for out in stage.get("outs", [])}
-    return times if times.get("weights_md5") == sums.get(WEIGHTS, "") else None
+    noted = times.get("weights_md5")
+    return times if noted and noted == checksum(lock, WEIGHTS) else None
 
 
 def table(metrics: dict[str, Any], verdict: dict[str, Any], times: dict[str, Any] | None) -> list[tuple[str, str]]:

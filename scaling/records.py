@@ -41,17 +41,22 @@ class Record(TypedDict):
     error: str | None
 
 
-class Description(TypedDict):
+class Basis(TypedDict):
+    """What all trials of a sweep have in common: where one of these differs, they can't be compared."""
+
+    commit: str | None
+    data: dict[str, str]  # MD5 sums of what trials read
+    params: dict[str, dict[str, Any]]  # `model` and `train`, for what the space leaves alone
+    versions: dict[str, str]
+
+
+class Description(Basis):
     """What a sweep is."""
 
     space: dict[str, Any]
     trials: int  # asked for
     seed: int  # of what is proposed
     keep: int
-    commit: str | None
-    data: dict[str, str]  # MD5 sums of what trials read
-    params: dict[str, dict[str, Any]]  # `model` and `train`, for what the space leaves alone
-    versions: dict[str, str]
 
 
 def folder(name: str) -> Path:

@@ -17,14 +17,13 @@ import sys
 import time
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from digits.errors import PipelineError, run
 from scaling import frontier, keep, records, settings, source, space
 from scaling.cluster import connected
 from scaling.nodes import Spec
 from scaling.progress import Progress
-from scaling.records import Description, Journal, Record
+from scaling.records import Basis, Description, Journal, Record
 
 _GO_ON = "what has ended is kept, go on with: make sweep RESUME="
 _SHOWN = 5  # best trials in the summary
@@ -99,6 +98,13 @@ def fresh(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description]:
         "trials": arguments.trials,
         "seed": arguments.seed or 0,
         "keep": 3 if arguments.keep is None else arguments.keep,
+        **basis(spec),
+    }
+
+
+def basis(spec: Spec) -> Basis:
+    """What trials would have in common now."""
+    return {
         "commit": spec.commit,
         "data": spec.data,
         "params": settings.base(),
@@ -114,13 +120,7 @@ def resumed(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description
     """
     name = arguments.resume
     wanted = records.description(name)
-    now: dict[str, Any] = {
-        "commit": spec.commit,
-        "data": spec.data,
-        "params": settings.base(),
-        "versions": spec.versions | {"optuna": metadata.version("optuna")},
-    }
-    for what, value in now.items():
+    for what, value in basis(spec).items():
         before = wanted[what]  # type: ignore[literal-required]
         if value != before:
             was, now_is = ("other ones", "these") if what in ("data", "params") else (before, value)
