@@ -18,6 +18,8 @@ def differences(record: Record, found: Measured) -> list[str]:
         texts.append(f"validation accuracy {found.validation_accuracy}, not {record['validation_accuracy']}")
     elif tuple(record["curve"]) != found.curve:
         texts.append(f"on the way {list(found.curve)}, not {record['curve']}")
+    if record["loss"] != found.loss:  # accuracies count images, and may be equal where the weights are not
+        texts.append(f"training loss {found.loss}, not {record['loss']}")
     return texts
 
 

@@ -3,8 +3,9 @@
 python -m scaling.keep --sweep=NAME [--best=5] [--seeds=1]
 
 Trial 00012 of sweep NAME becomes the experiment sweep-NAME-00012, which runs in a folder of its own; what is there
-already is not run again. The validation accuracies of the run have to equal the trial's; where they do not, it says
-why. With more seeds, the same settings are run with others, too: sweep-NAME-00012-seed1 and so on.
+already is not run again. Its training loss and validation accuracies have to equal the trial's, as they are written;
+where they do not, it says why. With more seeds, the same settings are run with others, too: sweep-NAME-00012-seed1 and
+so on.
 
 The workspace is as it was. But when an experiment starts, `dvc exp run` puts aside what is not committed and brings it
 back, within seconds: what is saved in between is lost.
@@ -124,7 +125,7 @@ def told(item: Kept) -> str:
         return f"FAILED: {item.problem}"
     figures = f"{item.found.parameters:,} parameters, test accuracy {item.found.test_accuracy:.2%}"
     if not item.differences:
-        return f"validation accuracies equal to the bit; {figures}"
+        return f"loss and validation accuracies equal to the bit; {figures}"
     why = "; ".join(item.reasons) or "all that is known to change results is the same, so please look into it"
     return f"NOT as the trial: {'; '.join(item.differences)}. Why: {why}. {figures}"
 

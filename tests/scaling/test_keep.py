@@ -67,7 +67,7 @@ def test_trials_become_experiments_that_equal_them(runs, capsys):
     assert [(item.differences, item.problem) for item in kept] == [([], None)] * 2
     assert measured(experiments()["sweep-night-00001"]).train.learning_rate == 0.2
     out = capsys.readouterr().out
-    assert out.count("validation accuracies equal to the bit; 500 parameters, test accuracy 95.00%") == 2
+    assert out.count("loss and validation accuracies equal to the bit; 500 parameters, test accuracy 95.00%") == 2
     assert "dvc exp apply sweep-night-00000" in out
 
 
@@ -113,6 +113,7 @@ def test_another_experiment_of_that_name_is_not_taken_for_it(runs):
         ({"validation": 0.95}, "validation accuracy 0.95, not 0.96"),
         ({"parameters": 501}, "501 parameters, not 500"),
         ({"curve": (0.91, 0.96)}, "on the way [0.91, 0.96], not [0.9, 0.96]"),
+        ({"loss": 0.340001}, "training loss 0.340001, not 0.34"),
     ],
 )
 def test_a_difference_without_a_reason_is_an_error(runs, capsys, monkeypatch, found, told):
