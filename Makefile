@@ -10,7 +10,7 @@ BASE ?= origin/main
 # Line ends become spaces, since make would take what follows one for the next command.
 unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED ALONE \
   SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SPACE TRIALS NAME RESUME KEEP REPOSITORY \
-  EXPERIMENT AGAINST SEEDS SPLIT SWEEP BEST
+  EXPERIMENT AGAINST SEEDS SPLIT SWEEP BEST FRONTIER
 define newline
 
 
@@ -108,8 +108,9 @@ sweep: $(VENV)/installed-scale | data/prepared/train.npz ## try TRIALS=200 setti
 	@exec python -m scaling.sweep $(call option,space,SPACE) $(call option,trials,TRIALS) $(call option,name,NAME) \
 	  $(call option,resume,RESUME) $(call option,keep,KEEP) $(call option,seed,SEED) $(call option,repository,REPOSITORY)
 
-keep: $(VENV)/installed-scale ## make DVC experiments of SWEEP=name's best trials: [BEST=5] [SEEDS=1]
-	@python -m scaling.keep $(call option,sweep,SWEEP) $(call option,best,BEST) $(call option,seeds,SEEDS)
+keep: $(VENV)/installed-scale ## make DVC experiments of SWEEP=name's best trials: [BEST=5] [FRONTIER=1: best of each size] [SEEDS=1]
+	@python -m scaling.keep $(call option,sweep,SWEEP) $(call option,best,BEST) $(call flag,frontier,FRONTIER) \
+	  $(call option,seeds,SEEDS)
 	@python -m scaling.frontier $(call option,sweep,SWEEP)
 
 image: ## build the service's image: [IMAGE=mnist]

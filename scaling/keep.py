@@ -1,6 +1,6 @@
 """The best trials of a sweep become DVC experiments, each run again through the pipeline, so that all of it is there.
 
-python -m scaling.keep --sweep=NAME [--best=5] [--seeds=1]
+python -m scaling.keep --sweep=NAME [--best=5] [--frontier] [--seeds=1]
 
 Trial 00012 of sweep NAME becomes the experiment sweep-NAME-00012, which runs in a folder of its own; what is there
 already is not run again. Its training loss and validation accuracies have to equal the trial's, as they are written;
@@ -15,7 +15,7 @@ import argparse
 import dataclasses
 import json
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from digits.errors import PipelineError, run
@@ -23,7 +23,9 @@ from scaling import records
 from scaling.equality import differences, reasons
 from scaling.experiments import ExperimentError, Measured, document, experiments, measured, trained
 from scaling.records import Description, Record
+from scaling.selection import best, pareto, thinned
 from scaling.settings import Base, sections
+from scaling.space import OBJECTIVE
 
 
 class KeepError(PipelineError):
@@ -47,11 +49,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweep", required=True, help="its name: the folder in sweeps/")
     parser.add_argument("--best", type=int, default=5, help="how many trials")
+    parser.add_argument(
+        "--frontier", action="store_true", help="the best of each size, spread from small to large; see `select`"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="with how many seeds each")
     arguments = parser.parse_args()
     if arguments.best < 1 or arguments.seeds < 1:
         parser.error("--best, --seeds: at least 1")
-    verify(keep(arguments.sweep, arguments.best, arguments.seeds))
+    verify(keep(arguments.sweep, arguments.best, arguments.seeds, arguments.frontier))
 
 
 def verify(kept: Iterable[Kept]) -> None:
@@ -65,22 +70,24 @@ def verify(kept: Iterable[Kept]) -> None:
         raise KeepError(f"not as they should be, see above: {', '.join(wrong)}")
 
 
-def keep(name: str, count: int, seeds: int = 1) -> list[Kept]:
+def keep(name: str, count: int, seeds: int = 1, frontier: bool = False) -> list[Kept]:
     """Make experiments of the best trials; one that fails is told, and the others go on.
 
     Args:
         name: of the sweep.
         count: how many trials.
         seeds: with how many seeds each; the first is the trial's own.
+        frontier: see `select`.
 
     Raises:
         RecordsError: there is no such sweep.
     """
     description = records.description(name)
+    frontier = frontier or description["space"].get(OBJECTIVE) == "frontier"
     kept = []
-    for place, record in enumerate(best(records.read(name), count), 1):
+    for what, record in select(records.read(name), count, frontier):
         label = f"sweep-{name}-{record['trial']}"
-        say(f"{label}: number {place} by validation accuracy, {record['validation_accuracy']:.2%}")
+        say(f"{label}: {what}, {record['validation_accuracy']:.2%}")
         item = keep_one(label, record, description)
         kept.append(item)
         say(f"  {told(item)}")
@@ -93,17 +100,21 @@ def keep(name: str, count: int, seeds: int = 1) -> list[Kept]:
     return kept
 
 
-def best(trials: Iterable[Record], count: int) -> list[Record]:
-    """Finished trials, the best by validation accuracy first; then with fewer parameters, then the earlier one.
+def select(trials: list[Record], count: int, frontier: bool) -> Iterator[tuple[str, Record]]:
+    """Trials to keep, and what each of them is.
 
-    Of several with the same settings, which are the same to the bit, the first.
+    Args:
+        trials: of a sweep.
+        count: how many at most.
+        frontier: the best of each size, spread over the logarithm of the parameters, rather than the best of all. It is
+            so anyway where the sweep's objective is the frontier.
     """
-    finished = sorted(
-        (record for record in trials if record["state"] == "finished"),
-        key=lambda record: (-(record["validation_accuracy"] or 0), record["parameters"] or 0, record["trial"]),
-    )
-    different = {json.dumps(record["settings"], sort_keys=True): record for record in reversed(finished)}
-    return [record for record in finished if record in different.values()][:count]
+    if frontier:
+        for record in thinned(pareto(trials), count):
+            yield f"best validation accuracy with at most {record['parameters']:,} parameters", record
+    else:
+        for place, record in enumerate(best(trials, count), 1):
+            yield f"number {place} by validation accuracy", record
 
 
 def keep_one(label: str, record: Record, description: Description) -> Kept:

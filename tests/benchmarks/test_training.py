@@ -68,8 +68,9 @@ def test_accuracies_are_summed_up():
 
 
 def test_a_network_of_the_frontier_is_a_row_of_its_seeds():
-    point = Point(("a", "b"), 1241, "Conv5 5", (0.9840, 0.9850))
-    assert frontier.row(point) == ["1,241", "Conv5 5", "98.45 ± 0.07", "98.40"]
+    point = Point(("a", "b"), 1241, "Conv5 5", 0.2, (0.9840, 0.9850))
+    assert frontier.row(point) == ["1,241", "Conv5 5", "0.2", "98.45 ± 0.07", "98.40"]
+    assert frontier.row(point, "default")[1] == "Conv5 5 (default)"
     assert choices.values(["train.learning_rate=0.2", "model.pools=[3,2]"]) == {
         "train.learning_rate": 0.2,
         "model.pools": [3, 2],

@@ -42,24 +42,6 @@ def rate(value: float) -> dict[str, object]:
     return {"train.learning_rate": value}
 
 
-def test_the_best_are_finished_and_in_their_order():
-    trials = [
-        lab.record("00000", rate(0.1), validation_accuracy=0.98),
-        lab.record("00001", rate(0.2), validation_accuracy=0.99, parameters=700),
-        lab.record("00002", rate(0.3), validation_accuracy=0.99, parameters=600),
-        lab.record("00003", rate(0.4), validation_accuracy=0.999, state="stopped"),
-        lab.record("00004", rate(0.5), validation_accuracy=None, parameters=None, state="failed", error="nan"),
-        lab.record("00005", rate(0.6), validation_accuracy=0.99, parameters=600),
-    ]
-    assert [record["trial"] for record in keep.best(trials, 9)] == ["00002", "00005", "00001", "00000"]
-    assert [record["trial"] for record in keep.best(trials, 2)] == ["00002", "00005"]
-
-
-def test_the_same_settings_are_kept_once():
-    trials = [lab.record("00000", rate(0.1)), lab.record("00001", rate(0.1)), lab.record("00002", rate(0.2))]
-    assert [record["trial"] for record in keep.best(trials, 2)] == ["00000", "00002"]
-
-
 def test_trials_become_experiments_that_equal_them(runs, capsys):
     lab.sweep("night", lab.record("00000", rate(0.1)), lab.record("00001", rate(0.2) | {"model.channels": [4, 8]}))
     kept = keep.keep("night", 5)
@@ -69,6 +51,38 @@ def test_trials_become_experiments_that_equal_them(runs, capsys):
     out = capsys.readouterr().out
     assert out.count("loss and validation accuracies equal to the bit; 500 parameters, test accuracy 95.00%") == 2
     assert "dvc exp apply sweep-night-00000" in out
+
+
+SIZES = [
+    lab.record("00000", rate(0.1), parameters=500, validation_accuracy=0.95),
+    lab.record("00001", rate(0.2), parameters=900, validation_accuracy=0.97),
+    lab.record("00002", rate(0.3), parameters=950, validation_accuracy=0.96),  # beaten by one that is smaller
+    lab.record("00003", rate(0.4), parameters=9000, validation_accuracy=0.99),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "space", "labels"),
+    [
+        (["--best=2"], {}, ["00003", "00001"]),
+        (["--best=2", "--frontier"], {}, ["00000", "00003"]),
+        (["--best=2"], {"objective": "frontier"}, ["00000", "00003"]),
+        (["--frontier"], {"objective": "accuracy"}, ["00000", "00001", "00003"]),
+    ],
+)
+def test_the_best_of_each_size_are_kept_where_they_are_wanted(monkeypatch, runs, options, space, labels):
+    lab.sweep("night", *SIZES, space=space)
+    monkeypatch.setattr(sys, "argv", ["keep", "--sweep=night", *options])
+    with pytest.raises(KeepError):  # what `runs` found is another network, each time of 500 parameters
+        keep.main()
+    assert list(runs) == [f"sweep-night-{label}" for label in labels]
+
+
+def test_what_is_kept_of_a_frontier_is_told_with_its_size(runs, capsys):
+    lab.sweep("night", *SIZES)
+    keep.keep("night", 2, frontier=True)
+    told = "sweep-night-00000: best validation accuracy with at most 500 parameters, 95.00%"
+    assert told in capsys.readouterr().out
 
 
 def test_what_is_kept_already_is_not_run_again(runs):
