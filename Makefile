@@ -100,7 +100,7 @@ export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=produc
 retrain: $(VENV)/installed-serve ## is a retraining due for STAGE=production? [DISPATCH=1] starts it [REASON='...' anyway] [EVERY=60]
 	@python -m monitoring.retrain $(call option,stage,STAGE) $(call flag,dispatch,DISPATCH) $(call option,force,REASON) $(call option,every,EVERY)
 
-seeds: $(VENV)/installed | data/prepared/train.npz ## how good with SEEDS=20 seeds: [EXPERIMENT=name-or-revision] [AGAINST=another] [SPLIT=test]
+seeds: $(VENV)/installed | data/prepared/train.npz $(if $(filter test,$(value SPLIT)),data/prepared/test.npz) ## how good with SEEDS=20 seeds: [EXPERIMENT=name-or-revision] [AGAINST=another] [SPLIT=test]
 	@exec python -m scaling.seeds $(call option,experiment,EXPERIMENT) $(call option,against,AGAINST) $(call option,seeds,SEEDS) \
 	  $(call option,split,SPLIT)
 
@@ -172,7 +172,7 @@ $(VENV)/installed-tools: $(VENV)/installed-prometheus tests/s3_server.lock tests
 data/raw: | $(VENV)/installed
 	dvc pull data/raw || echo 'Not to be had from the DVC remote: fetch will download it.'
 
-data/traffic.npz: | $(VENV)/installed
+data/traffic.npz data/prepared/test.npz: | $(VENV)/installed
 	dvc pull $@
 
 data/prepared/train.npz: | $(VENV)/installed
