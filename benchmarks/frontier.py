@@ -37,7 +37,7 @@ def main() -> None:
     kept = keep.keep(name, arguments.points, seeds, frontier=True)
     keep.verify(kept)
     chosen, trials, found = by_hand(seeds), records.read(name), kept_points(name)
-    networks = [found[item.trial] for item in kept]
+    networks = [found[trial] for trial in dict.fromkeys(item.trial for item in kept)]
     rows = [row(point) for point in networks] + [row(point, choice) for choice, point in chosen.items()]
     rows.sort(key=lambda cells: int(cells[0].replace(",", "")))
     body = table(["parameters", "network", "peak rate", "test accuracy, mean ± standard deviation", "lowest"], rows)

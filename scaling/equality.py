@@ -1,7 +1,7 @@
 """Whether an experiment found what its trial found, to the bit, and if not, what is known to explain it."""
 
 import hashlib
-import platform
+import socket
 import sys
 from importlib import metadata
 
@@ -42,7 +42,7 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
         code = [path for path in sums if path.endswith(".py")]
         other = [path for path in code if checksum_of(description["commit"], path) != sums[path]]
         texts += [f"{path} is not as in commit {description['commit'][:7]}, with which the sweep ran" for path in other]
-    if record["node"].partition(":")[0] != platform.node():  # what follows is Ray's name for it, another each time
+    if record["node"].partition(":")[0] != socket.gethostname():  # what follows is Ray's name for it, another each time
         texts.append(f"the trial ran on {record['node']}: other last bits if that has CUDA, or one of the two no AVX2")
     _, train = trained(commit)
     if train.instructions == "native":

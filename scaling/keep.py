@@ -34,12 +34,12 @@ class KeepError(PipelineError):
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """What became of a trial."""
+    """What became of a trial, or of its settings with another seed."""
 
     trial: str
     name: str  # of the experiment
     found: Measured | None  # None: it failed
-    differences: list[str]  # from the trial, each a text; none: equal to the bit
+    differences: list[str]  # from the trial, each a text; none: equal to the bit, or with another seed
     reasons: list[str]  # why there may be differences
     problem: str | None
 
@@ -93,7 +93,9 @@ def keep(name: str, count: int, seeds: int = 1, frontier: bool = False) -> list[
         say(f"  {told(item)}")
         if item.problem is None:
             for seed in others(record, description, seeds):
-                say(f"  {another_seed(f'{label}-seed{seed}', seed, record, description)}")
+                again = another_seed(f"{label}-seed{seed}", seed, record, description)
+                kept.append(again)
+                say(f"  {told_of_seed(again)}")
     if any(item.found for item in kept):
         first = next(item.name for item in kept if item.found)
         say(f"compare them: dvc exp show; take one: dvc exp apply {first}")
@@ -147,13 +149,21 @@ def others(record: Record, description: Description, count: int) -> list[int]:
     return [seed for seed in range(count) if seed != own][: count - 1]
 
 
-def another_seed(label: str, seed: int, record: Record, description: Description) -> str:
-    """Run a trial's settings with another seed, and say what came of it."""
+def another_seed(label: str, seed: int, record: Record, description: Description) -> Kept:
+    """Run a trial's settings with another seed."""
     try:
         found = measured(ensure(label, description["params"], record["settings"] | {"train.seed": seed}))
+        return Kept(record["trial"], label, found, [], [], None)
     except PipelineError as error:
-        return f"{label}: FAILED: {error}"
-    return f"{label}: validation accuracy {found.validation_accuracy:.2%}, test accuracy {found.test_accuracy:.2%}"
+        return Kept(record["trial"], label, None, [], [], str(error))
+
+
+def told_of_seed(item: Kept) -> str:
+    """What to say of a run with another seed than its trial's, with which it can't be compared."""
+    if item.found is None:
+        return f"{item.name}: FAILED: {item.problem}"
+    accuracies = item.found.validation_accuracy, item.found.test_accuracy
+    return "{}: validation accuracy {:.2%}, test accuracy {:.2%}".format(item.name, *accuracies)
 
 
 def ensure(label: str, base: Base, settings: Mapping[str, Any]) -> str:

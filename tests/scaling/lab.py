@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import platform
+import socket
 import subprocess
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def record(trial: str, settings: dict[str, object] | None = None, **changes: obj
         "loss": 0.34,
         "parameters": 500,
         "seconds": 1.0,
-        "node": f"{platform.node()}:65fea8ea",
+        "node": f"{socket.gethostname()}:65fea8ea",
         "error": None,
     } | changes
 

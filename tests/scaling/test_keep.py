@@ -171,6 +171,17 @@ def test_more_seeds_are_experiments_of_their_own(runs, capsys):
     }
 
 
+def test_a_seed_that_fails_is_an_error_and_the_others_go_on(runs, capsys, monkeypatch):
+    lab.sweep("night", lab.record("00000", rate(0.1)))
+    runs.fail = ("sweep-night-00000-seed1",)
+    monkeypatch.setattr(sys, "argv", ["keep", "--sweep=night", "--seeds=3"])
+    with pytest.raises(KeepError, match=r"see above: sweep-night-00000-seed1$"):
+        keep.main()
+    out = capsys.readouterr().out
+    assert "sweep-night-00000-seed1: FAILED: the loss became nan" in out
+    assert "sweep-night-00000-seed2: validation accuracy 96.00%, test accuracy 95.00%" in out
+
+
 @pytest.mark.parametrize("own", [0, 1, 7])
 def test_so_many_seeds_as_were_asked_for(own):
     description = {"params": {"train": {"seed": 0}}}
