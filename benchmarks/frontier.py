@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.choices import CHOICES, values
 from benchmarks.machine import RESULTS, publish, table
 from digits.errors import run
-from scaling import keep, records, settings
+from scaling import keep, records, running, settings
 from scaling.frontier import Point, dot, kept_points, places, points
 from scaling.picture import draw
 from scaling.selection import pareto
@@ -68,7 +68,7 @@ def by_hand(seeds: int) -> dict[str, Point]:
         commits = {}
         for seed in range(seeds):
             label = f"frontier-{name}-{seed}"
-            commits[label] = keep.ensure(label, base, values(CHOICES[name]) | {"train.seed": seed})
+            commits[label] = running.ensure(label, base, values(CHOICES[name]) | {"train.seed": seed})
             print(label, flush=True)
         (found[name],) = points(commits)
     return found

@@ -13,18 +13,15 @@ back, within seconds: what is saved in between is lost.
 
 import argparse
 import dataclasses
-import json
-import subprocess
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from digits.errors import PipelineError, run
 from scaling import records
 from scaling.equality import differences, reasons
-from scaling.experiments import ExperimentError, Measured, document, experiments, measured, trained
+from scaling.experiments import Measured, measured
 from scaling.records import Description, Record
+from scaling.running import ensure
 from scaling.selection import best, pareto, thinned
-from scaling.settings import Base, sections
 from scaling.space import OBJECTIVE
 
 
@@ -164,56 +161,6 @@ def told_of_seed(item: Kept) -> str:
         return f"{item.name}: FAILED: {item.problem}"
     accuracies = item.found.validation_accuracy, item.found.test_accuracy
     return "{}: validation accuracy {:.2%}, test accuracy {:.2%}".format(item.name, *accuracies)
-
-
-def ensure(label: str, base: Base, settings: Mapping[str, Any]) -> str:
-    """Commit of the DVC experiment of that name, which is run if it is not there.
-
-    Args:
-        label: name of the experiment.
-        base: params that hold where `settings` say nothing, whatever the workspace has.
-        settings: such as {"train.seed": 1}.
-
-    Raises:
-        ParamsError: params.yaml could not hold that.
-        ExperimentError: the run fails; or there is one of that name, with other params.
-    """
-    wanted = sections(settings, base)
-    commit = experiments().get(label)
-    if commit is None:
-        here = document(None, "params.yaml")
-        differing = {
-            f"{section}.{key}": value
-            for section, values in base.items()
-            for key, value in values.items()
-            if here.get(section, {}).get(key) != value
-        }
-        commit = pipeline(label, differing | dict(settings))
-    if trained(commit) != wanted:
-        raise ExperimentError(
-            f"{label}: there is an experiment of this name with other params; "
-            f"remove it with `dvc exp remove {label}`, or give the sweep another name"
-        )
-    return commit
-
-
-def pipeline(label: str, settings: Mapping[str, Any]) -> str:
-    """Run an experiment in a folder of its own, as far as `evaluate`, and return its commit.
-
-    Raises:
-        ExperimentError: it fails. Its text ends with what was printed last.
-    """
-    # JSON is what DVC's grammar for values takes, too: [16,48], true, 1e-05, "sgd".
-    overrides = [f"--set-param={key}={json.dumps(value, separators=(',', ':'))}" for key, value in settings.items()]
-    # Not --queue: `--run-all` would start whatever else is waiting there.
-    # --pull: a sweep needs three files of the data, and the driver of a cluster's none of them.
-    command = ["dvc", "exp", "run", "--temp", "--pull", "--name", label, *overrides, "evaluate"]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    commit = experiments().get(label)
-    if answer.returncode or commit is None:
-        last = "\n".join(answer.stdout.strip().splitlines()[-15:])
-        raise ExperimentError(f"`dvc exp run --temp --name {label}` failed:\n{last}")
-    return commit
 
 
 def say(text: str) -> None:

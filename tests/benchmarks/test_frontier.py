@@ -36,7 +36,7 @@ def published(tmp_path, monkeypatch):
         return lab.experiment(label, settings, test=0.99, parameters=20_000)
 
     monkeypatch.setattr(frontier, "sweep", sweep)
-    monkeypatch.setattr(frontier.keep, "pipeline", pipeline)
+    monkeypatch.setattr(frontier.running, "pipeline", pipeline)
     monkeypatch.setattr(frontier, "publish", lambda name, command, body, *packages: found.update({command: body}))
 
     def run(*arguments):
@@ -62,14 +62,14 @@ def test_a_row_is_a_network_of_the_sweep_or_says_who_chose_it(published):
 
 
 def test_a_network_without_all_its_seeds_is_not_published(published, monkeypatch):
-    pipeline = frontier.keep.pipeline
+    pipeline = frontier.running.pipeline
 
     def fails(label, settings):
         if label.endswith("-seed1"):
             raise PipelineError("no room")
         return pipeline(label, settings)
 
-    monkeypatch.setattr(frontier.keep, "pipeline", fails)
+    monkeypatch.setattr(frontier.running, "pipeline", fails)
     with pytest.raises(KeepError, match="sweep-frontier-00000-seed1"):
         published("--trials=6", "--points=2", "--seeds=2")
 

@@ -1,12 +1,10 @@
-import json
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
 from digits.errors import PipelineError
-from scaling import equality, keep
+from scaling import equality, keep, running
 from scaling.experiments import ExperimentError, experiments, measured
 from scaling.keep import KeepError
 from tests.scaling import lab
@@ -34,7 +32,7 @@ def runs(monkeypatch):
             raise ExperimentError("the loss became nan")
         return lab.experiment(label, dict(settings), **made.found)
 
-    monkeypatch.setattr(keep, "pipeline", pipeline)
+    monkeypatch.setattr(running, "pipeline", pipeline)
     return made
 
 
@@ -199,36 +197,3 @@ def test_a_value_that_params_yaml_could_not_hold_is_refused_before_anything_runs
 def test_a_sweep_that_is_not_there(capsys):
     with pytest.raises(PipelineError, match="nothing"):
         keep.keep("nothing", 1)
-
-
-@pytest.fixture
-def dvc(tmp_path, monkeypatch):
-    """A program of that name that notes its arguments down and fails."""
-    program = tmp_path / "bin/dvc"
-    program.parent.mkdir()
-    program.write_text(
-        f"#!{sys.executable}\nimport json, sys\njson.dump(sys.argv[1:], open('arguments', 'w'))\n"
-        "[print('line', number) for number in range(30)]\nsys.exit('ERROR: failed to reproduce train')\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    return tmp_path / "arguments"
-
-
-def test_the_pipeline_runs_beside_the_workspace_and_says_why_it_failed(dvc):
-    settings = {
-        "model.channels": [4, 8],
-        "train.learning_rate": 1e-5,
-        "train.whitening": True,
-        "train.optimizer": "sgd",
-    }
-    with pytest.raises(ExperimentError) as error:
-        keep.pipeline("night", settings)
-    assert json.loads(Path(dvc).read_text()) == [
-        *("exp", "run", "--temp", "--pull", "--name", "night"),
-        *("--set-param=model.channels=[4,8]", "--set-param=train.learning_rate=1e-05"),
-        *("--set-param=train.whitening=true", '--set-param=train.optimizer="sgd"', "evaluate"),
-    ]
-    assert "failed to reproduce train" in str(error.value)
-    assert "line 29" in str(error.value)
-    assert "line 3\n" not in str(error.value)
