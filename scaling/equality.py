@@ -2,11 +2,12 @@
 
 import hashlib
 import socket
-import sys
-from importlib import metadata
 
 from scaling.experiments import ExperimentError, Measured, document, read, trained
+from scaling.nodes import versions
 from scaling.records import Description, Record
+
+_COMPUTE = ("python", "torch", "numpy")  # the other packages that a sweep names bring about no bit of a result
 
 
 def differences(record: Record, found: Measured) -> list[str]:
@@ -25,13 +26,12 @@ def differences(record: Record, found: Measured) -> list[str]:
 
 def reasons(record: Record, description: Description, commit: str) -> list[str]:
     """What is known to change results, and differs between a trial and its experiment, or may."""
-    texts = []
-    for package, before in description["versions"].items():
-        if package == "optuna":  # which proposes, and trains nothing
-            continue
-        now = version(package)
-        if now != before:
-            texts.append(f"the sweep had {package} {before}, here it is {now}")
+    had, here = description["versions"], versions()
+    texts = [
+        f"the sweep had {name} {had[name]}, here it is {here[name]}"
+        for name in _COMPUTE
+        if had.get(name, here[name]) != here[name]
+    ]
     lock = document(commit, "dvc.lock")["stages"]["train"]
     sums = {item["path"]: item.get("md5") for item in lock["deps"]}
     other = [path for path, checksum in description["data"].items() if sums.get(path, checksum) != checksum]
@@ -48,16 +48,6 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
     if train.instructions == "native":
         texts.append("train.instructions: native computes as each processor does it best")
     return texts
-
-
-def version(package: str) -> str | None:
-    """Of Python or of an installed package."""
-    if package == "python":
-        return ".".join(map(str, sys.version_info[:3]))
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def checksum_of(commit: str, path: str) -> str | None:

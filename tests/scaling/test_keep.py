@@ -4,9 +4,10 @@ import sys
 import pytest
 
 from digits.errors import PipelineError
-from scaling import equality, keep, running
+from scaling import keep, running
 from scaling.experiments import ExperimentError, experiments, measured
 from scaling.keep import KeepError
+from scaling.nodes import versions
 from tests.scaling import lab
 
 
@@ -142,7 +143,7 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
     lab.sweep(
         "night",
         lab.record("00000", settings, node="another"),
-        versions={"torch": "2.0.0", "python": equality.version("python")},
+        versions=versions() | {"torch": "2.0.0", "ray": "1.0.0", "optuna": "1.0.0"},
         data={"data/train.npz": "2"},
     )
     (tmp_path / "code.py").write_text("one = 2\n")
@@ -151,12 +152,13 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["keep", "--sweep=night"])
     keep.main()
     out = capsys.readouterr().out
-    assert f"the sweep had torch 2.0.0, here it is {equality.version('torch')}" in out
+    assert f"the sweep had torch 2.0.0, here it is {versions()['torch']}" in out
     assert "data/train.npz is not what the sweep had" in out
     assert re.search(r"code\.py is not as in commit \w{7}, with which the sweep ran", out)
     assert "the trial ran on another: " in out
     assert "train.instructions: native" in out
-    assert "python" not in out
+    for name in ("python", "numpy", "ray", "optuna"):
+        assert f"the sweep had {name}" not in out
 
 
 def test_more_seeds_are_experiments_of_their_own(runs, capsys):
