@@ -65,7 +65,7 @@ def measured(state: dict[str, Any], chance: random.Random) -> Iterator[None]:
     height = chance.gauss(0.985, 0.005)
     for count in range(1, 6):
         state["curve"].append(round(min(1.0, height + 0.001 * count + chance.gauss(0, 0.001)), 6))
-        state |= {METRIC: state["curve"][-1], TIME: 20 * count, "parameters": 20_000}
+        state |= {METRIC: state["curve"][-1], TIME: 20 * count, "parameters": 20_000, "loss": 0.3}
         state["outcome"] = "finished" if count == 5 else None
         yield
 

@@ -1,7 +1,7 @@
 """Whether an experiment found what its trial found, to the bit, and if not, what is known to explain it."""
 
 import hashlib
-import platform
+import socket
 import sys
 from importlib import metadata
 
@@ -18,6 +18,8 @@ def differences(record: Record, found: Measured) -> list[str]:
         texts.append(f"validation accuracy {found.validation_accuracy}, not {record['validation_accuracy']}")
     elif tuple(record["curve"]) != found.curve:
         texts.append(f"on the way {list(found.curve)}, not {record['curve']}")
+    if record["loss"] != found.loss:  # accuracies count images, and may be equal where the weights are not
+        texts.append(f"training loss {found.loss}, not {record['loss']}")
     return texts
 
 
@@ -40,7 +42,7 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
         code = [path for path in sums if path.endswith(".py")]
         other = [path for path in code if checksum_of(description["commit"], path) != sums[path]]
         texts += [f"{path} is not as in commit {description['commit'][:7]}, with which the sweep ran" for path in other]
-    if record["node"].partition(":")[0] != platform.node():  # what follows is Ray's name for it, another each time
+    if record["node"].partition(":")[0] != socket.gethostname():  # what follows is Ray's name for it, another each time
         texts.append(f"the trial ran on {record['node']}: other last bits if that has CUDA, or one of the two no AVX2")
     _, train = trained(commit)
     if train.instructions == "native":

@@ -35,6 +35,7 @@ class Record(TypedDict):
     validation_accuracy: float | None  # last measured, six digits; of a finished one as in results/train/metrics.json
     validations: int  # how often it was measured
     curve: list[float]  # all that was measured
+    loss: float | None  # mean since the record before, six digits; of a finished one as in results/train/metrics.json
     parameters: int | None
     seconds: float  # of training
     node: str
@@ -169,6 +170,9 @@ def _lines(path: Path) -> Iterator[tuple[Record, int]]:
             if record.keys() != Record.__annotations__.keys() or record["trial"] in seen:
                 raise ValueError
         except (ValueError, AttributeError):
-            raise RecordsError(f"{path}: line {number} is no record of a trial, or its second; remove it") from None
+            raise RecordsError(
+                f"{path}: line {number} is no record of a trial as this version writes them, or its second; "
+                f"remove the line, or begin a new sweep"
+            ) from None
         seen.add(record["trial"])
         yield record, len(line)

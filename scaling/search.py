@@ -132,6 +132,7 @@ def record(number: int, settings: dict[str, Any], result: dict[str, Any]) -> Rec
         "validation_accuracy": None if failed else result[METRIC],
         "validations": len(result["curve"]),
         "curve": result["curve"],
+        "loss": None if failed else result["loss"],
         "parameters": result["parameters"],
         "seconds": result["seconds"],
         "node": result["node"],

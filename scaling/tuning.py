@@ -48,7 +48,7 @@ def run_trials(wanted: Description, journal: Journal, spec: Spec, cluster: Clust
             tune_config=tune.TuneConfig(
                 num_samples=-1,  # until Search says that it is finished
                 search_alg=search,
-                scheduler=halving(base, journal.records),
+                scheduler=stopping(found.objective, base, journal.records),
                 max_concurrent_trials=cluster.workers,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
@@ -66,6 +66,11 @@ def run_trials(wanted: Description, journal: Journal, spec: Spec, cluster: Clust
         raise search.problem
     if search.exhausted:
         print(f"nothing is left in the space that was not tried: {len(journal.records)} trials", flush=True)
+
+
+def stopping(objective: space.Objective, base: Base, records: list[Record]) -> "Halving | None":
+    """What stops trials early. None does for the frontier: a small network is behind the large ones from the start."""
+    return halving(base, records) if objective == "accuracy" else None
 
 
 class Halving(AsyncHyperBandScheduler):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import platform
+import socket
 import subprocess
 from pathlib import Path
 
@@ -43,6 +43,7 @@ def experiment(
     test: float = 0.95,
     parameters: int = 500,
     curve: tuple[float, ...] = (0.9, 0.96),
+    loss: float = 0.34,
 ) -> str:
     """Make a DVC experiment as `dvc exp run` leaves it, from the commit that is checked out. Returns its commit."""
     base = git("rev-parse", "HEAD")
@@ -51,7 +52,7 @@ def experiment(
         section, _, option = key.partition(".")
         params[section][option] = value
     Path("params.yaml").write_text(yaml.safe_dump(params))
-    write_json(Path("results/train/metrics.json"), {"validation": {"accuracy": validation}})
+    write_json(Path("results/train/metrics.json"), {"train": {"loss": loss}, "validation": {"accuracy": validation}})
     write_json(Path("results/evaluate/metrics.json"), {"accuracy": test, "parameters": parameters})
     rows = "".join(f"{step}\t{value}\n" for step, value in enumerate(curve))
     place = Path("results/train/plots/metrics/validation/accuracy.tsv")
@@ -75,9 +76,10 @@ def record(trial: str, settings: dict[str, object] | None = None, **changes: obj
         "validation_accuracy": 0.96,
         "validations": 2,
         "curve": [0.9, 0.96],
+        "loss": 0.34,
         "parameters": 500,
         "seconds": 1.0,
-        "node": f"{platform.node()}:65fea8ea",
+        "node": f"{socket.gethostname()}:65fea8ea",
         "error": None,
     } | changes
 

@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 from scaling.settings import base
 from scaling.trial import METRIC, TIME
-from scaling.tuning import halving
+from scaling.tuning import Halving, halving, stopping
 
 
 def recorded(scheduler) -> list[set[str]]:
@@ -21,6 +21,11 @@ def test_a_trial_that_falls_behind_is_stopped(workspace):
     scheduler = halving(base(), [])
     decisions = [measured(scheduler, name, accuracy)[1] for name, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.95))]
     assert decisions == ["CONTINUE", "STOP", "CONTINUE"]
+
+
+def test_for_the_frontier_no_trial_is_stopped(workspace):
+    assert stopping("frontier", base(), []) is None  # what Tune takes for none
+    assert isinstance(stopping("accuracy", base(), []), Halving)
 
 
 def test_a_trial_whose_worker_is_lost_does_not_count(workspace):
