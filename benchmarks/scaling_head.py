@@ -103,12 +103,12 @@ def publish_tuned(trials: int, workers: list[int]) -> None:
         rows += [[f"{count:,}", *row, f"{system:.1f}"] for row in costs]
     header = ["workers", "trials", "driver", "trials a second", "Ray's own processes, mean of all trials"]
     body = (
-        f"{table(header, rows)}\n\nCPU milliseconds a trial of the driver, with Ray Tune, and of what Ray runs on a head "
-        f"node. The workers are real ones that answer at once, all on this machine, so that they take processor time "
-        f"from the driver: trials a second are at least so many."
+        f"{table(header, rows)}\n\nCPU milliseconds a trial of the driver, with Ray Tune, and of what Ray runs on a "
+        f"head node. The workers are real ones that answer at once, all on this machine, so that they take processor "
+        f"time from the driver: trials a second are at least so many."
     )
-    command = f"python -m benchmarks.scaling_head --trials 0 --real-trials {trials} --real-workers {' '.join(map(str, workers))}"
-    publish("scaling_tune", command, body, "ray", "optuna")
+    options = f"--trials 0 --real-trials {trials} --real-workers {' '.join(map(str, workers))}"
+    publish("scaling_tune", f"python -m benchmarks.scaling_head {options}", body, "ray", "optuna")
 
 
 def blocks(count: int) -> list[tuple[int, int]]:
