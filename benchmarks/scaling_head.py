@@ -169,7 +169,7 @@ def on_tune(trials: int, workers: int) -> tuple[list[list[str]], float]:
     with patch, sweep(trials) as (wanted, journal), connected(None, 1, "cpu") as found:
         progress = Silent(trials)
         few = Cluster(None, found.cpus, 0, workers)._replace(cpus=found.workers / workers)  # type: ignore[arg-type]
-        spec = Spec(None, None, None, {}, versions())
+        spec = Spec(None, None, None, {}, versions(), "")
         began, before = (time.process_time(), time.monotonic()), system_seconds()
         tuning.run_trials(wanted, journal, spec, few, progress)
         system = 1000 * (system_seconds() - before) / trials
@@ -205,6 +205,7 @@ def sweep(trials: int) -> Iterator[tuple[Description, Journal]]:
             "seed": 0,
             "keep": 0,
             "commit": None,
+            "code": "",
             "data": {},
             "params": known,
             "versions": versions(),

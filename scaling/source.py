@@ -11,7 +11,7 @@ import yaml
 from digits.errors import PipelineError
 from scaling.checkout import check, checked_out, commit_of
 from scaling.fetching import CODE, CheckoutError
-from scaling.nodes import NodeError, Spec, cache_folder, prepare_node, versions
+from scaling.nodes import NodeError, Spec, cache_folder, digest, prepare_node, versions
 
 DATA = ("data/prepared/train.npz", "data/prepared/validation.npz", "data/prepared/statistics.json")
 _LOCK, _PARAMS = Path("dvc.lock"), Path("params.yaml")
@@ -41,16 +41,16 @@ def describe_code(address: str | None, repository: str | None = None) -> Spec:
             check(folder, data, f"restore it with `dvc pull {' '.join(DATA)}`, or {_REPRO}")
         except CheckoutError as error:
             raise SourceError(str(error)) from None
-        return Spec(str(folder), None, commit_of(folder), data, versions())
+        return Spec(str(folder), None, commit_of(folder), data, versions(), digest(folder))
     commit = _committed()
     where = _reachable(repository or _origin())
     try:
-        checked_out(cache_folder(), where, commit, data)
+        root = checked_out(cache_folder(), where, commit, data)
     except CheckoutError as error:
         raise SourceError(
             f"the cluster's nodes will not get what the sweep needs; the same, tried here: {error}"
         ) from None
-    return Spec(None, where, commit, data, versions())
+    return Spec(None, where, commit, data, versions(), digest(root))
 
 
 def check_nodes(spec: Spec) -> list[str]:

@@ -26,6 +26,7 @@ from scaling.progress import Progress
 from scaling.records import Basis, Description, Journal, Record
 
 _GO_ON = "what has ended is kept, go on with: make sweep RESUME="
+_OTHERS = {"code": ("another one", "this"), "data": ("other ones", "these"), "params": ("other ones", "these")}
 _SHOWN = 5  # best trials in the summary
 
 
@@ -106,6 +107,7 @@ def basis(spec: Spec) -> Basis:
     """What trials would have in common now."""
     return {
         "commit": spec.commit,
+        "code": spec.code,
         "data": spec.data,
         "params": settings.base(),
         "versions": spec.versions | {"optuna": metadata.version("optuna")},
@@ -116,18 +118,21 @@ def resumed(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description
     """Name and description of a sweep that was begun, with more trials if asked for.
 
     Raises:
-        SweepError: code, data, params or versions are not what they were: results could not be compared.
+        SweepError: code, data, params or versions are not what they were: results could not be compared. (A commit
+            that leaves these alone is as good.)
     """
     name = arguments.resume
     wanted = records.description(name)
     for what, value in basis(spec).items():
-        before = wanted[what]  # type: ignore[literal-required]
-        if value != before:
-            was, now_is = ("other ones", "these") if what in ("data", "params") else (before, value)
+        before = wanted.get(what)
+        if what != "commit" and value != before:
+            was, now_is = (before, value) if what == "versions" else _OTHERS[what]
             raise SweepError(
                 f"{records.folder(name)}: was begun with {what} {was}, not {now_is}, so its trials can't be "
                 f"compared; go back to {wanted['commit']}, or begin a new sweep"
             )
+    if wanted["commit"] != spec.commit:
+        print(f"sweep {name}: begun with commit {wanted['commit']}, goes on with {spec.commit}; the code is the same")
     wanted["trials"] = arguments.trials or wanted["trials"]
     wanted["keep"] = wanted["keep"] if arguments.keep is None else arguments.keep
     return name, wanted

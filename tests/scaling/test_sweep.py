@@ -12,7 +12,7 @@ from scaling.sweep import SweepError, fresh, parsed, resumed, summary
 from tests import synthetic
 from tests.scaling.test_records import ended
 
-SPEC = Spec("/here", None, "a" * 40, {"data/prepared/train.npz": "0" * 32}, {"torch": "2.14.1"})
+SPEC = Spec("/here", None, "a" * 40, {"data/prepared/train.npz": "0" * 32}, {"torch": "2.14.1"}, "c" * 64)
 SPACE = "train.seed: { choice: [1, 2] }\n"
 
 
@@ -44,6 +44,7 @@ def test_a_sweep_is_described_by_all_that_its_trials_depend_on(arguments):
         "seed": 7,
         "keep": 0,
         "commit": "a" * 40,
+        "code": "c" * 64,
         "data": {"data/prepared/train.npz": "0" * 32},
         "params": base(),
         "versions": {"torch": "2.14.1", "optuna": metadata.version("optuna")},
@@ -76,7 +77,7 @@ def test_a_resumed_sweep_may_have_more_trials_and_keep_more(arguments):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"commit": "b" * 40}, f"was begun with commit {'a' * 40}, not {'b' * 40}, so its trials can't be compared"),
+        ({"code": "d" * 64}, "was begun with code another one, not this, so its trials can't be compared"),
         ({"data": {}}, f"was begun with data other ones, not these, .*; go back to {'a' * 40}, or begin a new"),
         ({"versions": {"torch": "3"}}, r"was begun with versions \{'torch': '2\.14\.1', .*\}, not \{'torch': '3', "),
     ],
@@ -86,6 +87,22 @@ def test_a_sweep_does_not_go_on_with_something_else(arguments, changes, message)
     now = Spec(**(vars(SPEC) | changes))
     with pytest.raises(SweepError, match=f"sweeps/one: {message}"):
         resumed(arguments("--resume=one"), now)
+
+
+def test_a_commit_of_the_same_code_is_told_and_hinders_nobody(arguments, capsys):
+    wanted = begun(arguments)
+    now = Spec(**(vars(SPEC) | {"commit": "b" * 40}))
+    assert resumed(arguments("--resume=one"), now) == ("one", wanted)
+    told = f"sweep one: begun with commit {'a' * 40}, goes on with {'b' * 40}; the code is the same\n"
+    assert capsys.readouterr().out == told
+
+
+def test_a_sweep_of_which_nobody_noted_the_code_does_not_go_on(arguments):
+    wanted = begun(arguments)
+    del wanted["code"]
+    records.write_json(records.folder("one") / records.DESCRIPTION, wanted)
+    with pytest.raises(SweepError, match="was begun with code another one"):
+        resumed(arguments("--resume=one"), SPEC)
 
 
 def test_a_sweep_does_not_go_on_with_other_params(arguments, workspace):
