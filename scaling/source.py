@@ -141,7 +141,19 @@ def _origin() -> str:
 
 def _reachable(address: str) -> str:
     """The address as nodes can use it: a folder by its whole path, and no password, for it goes to every node's log."""
-    url = urlsplit(address)
+    try:
+        url = urlsplit(address)
+    except ValueError as error:
+        raise SourceError(
+            f"the repository's address is none ({error}); name another one with --repository, or `git remote set-url "
+            f"origin URL`"
+        ) from None
+    if url.scheme in ("http", "https") and (url.query or url.fragment):  # where a token may stand
+        raise SourceError(
+            f"{url.scheme}://{url.hostname}{url.path}?...: the repository's address has a query, which may hold a "
+            f"token and would go to every node; take it out, and give each node a credential of its own (`git config "
+            f"credential.helper`)"
+        )
     if url.password or (url.username and url.scheme in ("http", "https")):  # a token may stand in the user's place
         raise SourceError(
             f"{url.scheme}://...@{url.hostname}: the repository's address holds a password or token, which would go to "

@@ -134,6 +134,18 @@ def test_a_password_goes_nowhere(here, address):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("query", ["?private_token=secret", "#secret"])
+def test_a_query_goes_nowhere(here, query):
+    with pytest.raises(SourceError, match=r"https://example.org/mnist\?\.\.\.: .* has a query") as caught:
+        describe_code(CLUSTER, f"https://example.org/mnist{query}")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_address_that_is_none_is_one_clear_error(here):
+    with pytest.raises(SourceError, match=r"the repository's address is none \(Invalid IPv6 URL\); name another"):
+        describe_code(CLUSTER, "http://[x")
+
+
 @pytest.mark.parametrize(
     "address", ["ssh://git@example.org/mnist", "git@example.org:mnist", "https://example.org/mnist"]
 )
