@@ -131,7 +131,8 @@ def alone(trials: int, workers: int) -> list[list[str]]:
 def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple[float, float, float]]:
     """CPU seconds of each trial: for its proposal, its measurements, its record; many under way at once."""
     found, known = space.parse(wanted["space"]), wanted["params"]
-    search = Search(wanted["trials"], Proposals(found, known, wanted["seed"]), journal, Silent(wanted["trials"]))
+    proposals, progress = Proposals(found, known, wanted["seed"]), Silent(wanted["trials"])
+    search = Search(wanted["trials"], proposals, journal, progress, places=lambda: {"none": workers})
     scheduler = tuning.halving(known, [])
     nobody: Any = None
     costs: list[tuple[float, float, float]] = []

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from digits.errors import PipelineError, run
-from scaling import frontier, keep, records, settings, source, space
+from scaling import frontier, keep, preflight, records, settings, source, space
 from scaling.cluster import connected
 from scaling.nodes import Spec
 from scaling.progress import Progress
@@ -146,13 +146,16 @@ def drive(wanted: Description, journal: Journal, spec: Spec, address: str | None
     """
     threads, device = wanted["params"]["train"]["threads"], wanted["params"]["train"]["device"]
     with connected(address, threads, device) as cluster:
-        if address:
-            print(f"nodes: {', '.join(source.check_nodes(spec))}", flush=True)
+        found = preflight.check_nodes(spec) if address else preflight.Preflight([], {})
+        if found.ready:
+            print(f"nodes: {', '.join(found.ready)}", flush=True)
+        for problem in found.unfit.values():
+            print(f"warning: {problem}", file=sys.stderr, flush=True)
         progress = Progress(wanted["trials"], journal.records)
         try:
             from scaling.tuning import run_trials  # now that the environment of Ray and Tune is set
 
-            run_trials(wanted, journal, spec, cluster, progress)
+            run_trials(wanted, journal, spec, cluster, progress, unfit=found.unfit)
         finally:
             progress.close()
 
