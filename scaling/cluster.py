@@ -2,12 +2,13 @@
 
 Ray moves Python objects by pickle, so whoever can reach a cluster can run anything on it: use one that you trust. A Ray
 of our own is for this process alone: it listens on the loopback interface, takes orders only from who knows its token,
-which other users of the machine do not, and ends with this process, also by a kill.
+keeps its sockets and logs where other users of the machine can't look, and ends with this process, also by a kill.
 """
 
 import logging
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,6 +49,13 @@ class Cluster(NamedTuple):
     gpus: int
     workers: int
 
+    @property
+    def head(self) -> str:
+        """HOST:PORT where its head node listens, whatever the address is."""
+        import ray
+
+        return str(ray.get_runtime_context().gcs_address)
+
 
 @contextmanager
 def connected(address: str | None, threads: int, device: str) -> Iterator[Cluster]:
@@ -69,32 +77,37 @@ def connected(address: str | None, threads: int, device: str) -> Iterator[Cluste
     import ray
 
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # how a trial ends is told by its record
-    if address is None:
-        ray.init(
-            address="local",
-            num_cpus=max(threads, processors()),
-            object_store_memory=_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    else:
+    # Paths of sockets have to be short, so not in TMPDIR. Of Ray's own choice, anybody could write to the folder.
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        _begin(address, threads, folder)
         try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise ClusterError(
-                f"RAY_ADDRESS={address}: no cluster answers ({error}); start one with `ray start --head`, or unset it "
-                f"to use this machine alone"
-            ) from None
+            yield room(ray.nodes(), address, threads, device)  # type: ignore[no-untyped-call]
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] != "ray":
+                raise
+            said = " ".join(str(error).split())[:600] or type(error).__name__
+            raise ClusterError(f"Ray has failed: {said}; see `ray status`") from None
+        finally:
+            ray.shutdown()
+
+
+def _begin(address: str | None, threads: int, folder: str) -> None:
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        cpus = max(threads, processors())
+        own: dict[str, Any] = {"object_store_memory": _STORE_BYTES, "include_dashboard": False, "_temp_dir": folder}
+        ray.init(address="local", num_cpus=cpus, **own, **quiet)
+        return
     try:
-        yield room(ray.nodes(), address, threads, device)  # type: ignore[no-untyped-call]
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] != "ray":
-            raise
-        said = " ".join(str(error).split())[:600] or type(error).__name__
-        raise ClusterError(f"Ray has failed: {said}; see `ray status`") from None
-    finally:
-        ray.shutdown()
+        ray.init(address=address, **quiet)
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.AuthenticationError) as error:
+        said = " ".join(str(error).split())
+        raise ClusterError(
+            f"RAY_ADDRESS={address}: no cluster answers ({said}); start one with `ray start --head`, or unset it "
+            f"to use this machine alone"
+        ) from None
 
 
 def processors() -> int:

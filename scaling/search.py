@@ -1,6 +1,7 @@
 """The driver's side of a sweep, as Ray Tune sees it: which trial is next, and how each ended."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ class Search(Searcher, tune.Stopper):
         *,
         places: Callable[[], Mapping[str, int]],
         unfit: Iterable[str] = (),
+        most: int | None = None,
     ) -> None:
         """Begin, or go on.
 
@@ -43,6 +45,7 @@ class Search(Searcher, tune.Stopper):
             progress: what is said meanwhile.
             places: how many trials each node runs at once, at present.
             unfit: nodes that can't work, which was told already.
+            most: trials at once at most.
         """
         super().__init__(metric=METRIC, mode="max")
         self.problem: Exception | None = None
@@ -56,7 +59,7 @@ class Search(Searcher, tune.Stopper):
         self._running: dict[str, int] = {}
         self._deaths: dict[int, int] = {}
         self._refusals: Counter[str] = Counter(unfit)  # by node, since it last worked
-        self._deserted = False
+        self._deserted, self._most = False, most
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial; None as long as one that is running could still be handed back."""
@@ -142,7 +145,8 @@ class Search(Searcher, tune.Stopper):
             )
         self._deserted = not places
         # Where all refuse, and something runs nevertheless, that shows whether its node can work.
-        return len(self._running) < sum(places.values()) and not (self._running and self._all_refuse())
+        room = min(sum(places.values()), self._most or sys.maxsize)
+        return len(self._running) < room and not (self._running and self._all_refuse())
 
     def _all_refuse(self) -> bool:
         return all(self._refusals[node] >= _REFUSALS for node in self._places())

@@ -37,6 +37,7 @@ def run_trials(
     progress: Progress,
     *,
     unfit: Iterable[str] = (),
+    most: int | None = None,
 ) -> None:
     """Run what has no record yet.
 
@@ -47,6 +48,7 @@ def run_trials(
         cluster: the connected one.
         progress: what is said meanwhile.
         unfit: nodes that can't work, which was told already.
+        most: trials at once at most, so that there is room for another sweep; None: as many as there is room for.
 
     Raises:
         PipelineError: no worker can work, the space has nothing that goes together, or a record can't be written.
@@ -56,7 +58,7 @@ def run_trials(
     proposals = Proposals(found, base, wanted["seed"])
     for record in journal.records:
         proposals.learn(record)
-    search = Search(wanted["trials"], proposals, journal, progress, places=Places(cluster), unfit=unfit)
+    search = Search(wanted["trials"], proposals, journal, progress, places=Places(cluster), unfit=unfit, most=most)
     ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]  # workers may not have it yet
     pause = _PAUSE if cluster.address else 0.0
     trainable = tune.with_parameters(Training, spec=spec, base=base, pause=pause)

@@ -35,13 +35,13 @@ def journal(workspace):
 
 @pytest.fixture
 def search(journal, capfd):
-    def made(trials, space=SPACE, places=None, unfit=()):
+    def made(trials, space=SPACE, places=None, **more):
         progress = Progress(trials, journal.records)
         proposals = Proposals(space, base(), 0)
         for record in journal.records:
             proposals.learn(record)
         room = {"a:1": 9} if places is None else places
-        return Search(trials, proposals, journal, progress, places=lambda: room, unfit=unfit)
+        return Search(trials, proposals, journal, progress, places=lambda: room, **more)
 
     return made
 
@@ -168,6 +168,12 @@ def test_a_node_that_was_found_unfit_before_is_not_named_again(search, capfd):
     made = search(5, places={"good:1": 1, "bad:2": 1}, unfit=["bad:2"])
     refuse(made, "a", "bad:2")
     assert capfd.readouterr().err == ""
+
+
+def test_a_sweep_leaves_room_for_another_if_it_is_told_to(search):
+    made = search(5, places={"a:1": 2, "b:2": 2}, most=3)
+    assert [number(made.suggest(name)) for name in "abc"] == ["00000", "00001", "00002"]
+    assert made.suggest("d") is None
 
 
 def test_nodes_that_join_get_trials_and_those_that_leave_get_none(search, capfd):

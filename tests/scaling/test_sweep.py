@@ -117,6 +117,7 @@ def test_a_sweep_does_not_go_on_with_other_params(arguments, workspace):
     [
         ((), r"how many trials\? give --trials \(make sweep TRIALS=200\), or --resume=NAME"),
         (("--trials=0",), "how many trials"),
+        (("--trials=4", "--workers=0"), "--workers: at least 1"),
         (("--trials=many",), "a whole number from 0 to 99999, found 'many'"),
         (("--trials=100000",), "a whole number from 0 to 99999"),
         (("--resume=one", "--space=x"), "give --resume no --space, --name or --seed"),
@@ -168,7 +169,7 @@ def driven(monkeypatch):
 NEW = ("--space=space.yaml", "--trials=2", "--name=one")
 
 
-def finish(wanted, journal, spec, address):
+def finish(name, wanted, journal, spec, address, *, most):
     for number in range(len(journal.records), wanted["trials"]):
         journal.append(ended(number))
 
@@ -199,7 +200,7 @@ def test_a_finished_sweep_starts_no_ray(driven):
 
 
 def test_ctrl_c_says_how_to_go_on(driven, capsys):
-    def interrupted(wanted, journal, spec, address):
+    def interrupted(name, wanted, journal, spec, address, *, most):
         journal.append(ended(0))
         raise KeyboardInterrupt
 
@@ -218,7 +219,7 @@ def test_ctrl_c_says_how_to_go_on(driven, capsys):
     ],
 )
 def test_what_stops_a_sweep_says_how_to_go_on(driven, error, message):
-    def refused(wanted, journal, spec, address):
+    def refused(name, wanted, journal, spec, address, *, most):
         raise error
 
     with pytest.raises(
@@ -230,9 +231,9 @@ def test_what_stops_a_sweep_says_how_to_go_on(driven, error, message):
 def test_the_cluster_is_the_one_that_the_environment_names(driven, monkeypatch):
     seen = []
 
-    def see(wanted, journal, spec, address):
+    def see(name, wanted, journal, spec, address, *, most):
         seen.append(address)
-        finish(wanted, journal, spec, address)
+        finish(name, wanted, journal, spec, address, most=most)
 
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     driven(see, *NEW)
