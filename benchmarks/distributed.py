@@ -2,7 +2,7 @@
 
 The stage itself in either case, by `train.processes`, in turns, with a seed for each round.
 
-python -m benchmarks.distributed [--rounds 5]
+python -m benchmarks.distributed [--rounds 10]
 """
 
 import argparse
@@ -23,6 +23,7 @@ from benchmarks.pipeline import clone
 from digits import training, weights
 from digits.dataset import labelled
 from digits.storage import read_arrays, read_json
+from scaling.paired import compare
 from stages.preprocess import TEST, TRAIN
 
 CHOICES = {"1 process, 2 threads": (1, 2), "2 processes, 1 thread each": (2, 1)}
@@ -40,7 +41,7 @@ class Run:
 def main() -> None:
     """Train with each seed in each way and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
     runs: dict[str, list[Run]] = {name: [] for name in CHOICES}
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +54,7 @@ def main() -> None:
     alone, *_ = runs.values()
     rows = []
     for name, done in runs.items():
-        gains = [one.accuracy - other.accuracy for one, other in zip(done, alone, strict=True)]
+        found = compare([one.accuracy for one in done], [one.accuracy for one in alone])
         rows.append(
             [
                 name,
@@ -61,13 +62,16 @@ def main() -> None:
                 spread([one.seconds / other.seconds for one, other in zip(done, alone, strict=True)]),
                 spread([one.cpu for one in done]),
                 deviating([one.accuracy for one in done]),
-                "" if done is alone else deviating(gains),
+                ""
+                if done is alone
+                else f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f}), p = {found.p_value:.2f}",
             ]
         )
     header = ["training", "seconds an epoch", "ratio", "CPU seconds of the stage", "test accuracy, %", "difference, %"]
     body = (
-        f"{table(header, rows)}\n\n{rounds} rounds in turns, a seed each: median (range); of accuracies and of their "
-        f"differences by seed, mean (standard deviation). 55,000 images, the default network and batch of 64."
+        f"{table(header, rows)}\n\n{rounds} rounds in turns, a seed each: median (range); of accuracies mean "
+        f"(standard deviation), of their differences by seed mean, 95 % interval and p-value of an exact test. "
+        f"55,000 images, the default network and batch of 64."
     )
     publish("distributed", f"python -m benchmarks.distributed --rounds {rounds}", body, "torch")
 

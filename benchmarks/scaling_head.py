@@ -3,8 +3,8 @@
 First with workers that are none: whatever the driver does of its own for a trial (propose it, judge its measurements,
 keep its record), for many workers at once. Then with Ray Tune and workers that only answer, on this machine.
 
-python -m benchmarks.scaling_head [--trials 3000] [--workers 1000] [--real-trials 1000] [--real-workers 16]
-(--real-trials 0: the first part alone)
+python -m benchmarks.scaling_head [--trials 3000] [--workers 1000] [--real-trials 1000] [--real-workers 16 64]
+(--trials 0 or --real-trials 0: one part alone)
 """
 
 import argparse
@@ -76,9 +76,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=3000)
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--real-trials", type=int, default=1000)
-    parser.add_argument("--real-workers", type=int, default=16)
+    parser.add_argument("--real-workers", type=int, nargs="+", default=[16, 64])
     arguments = parser.parse_args()
-    publish_own(arguments.trials, arguments.workers)
+    if arguments.trials:
+        publish_own(arguments.trials, arguments.workers)
     if arguments.real_trials:
         publish_tuned(arguments.real_trials, arguments.real_workers)
 
@@ -94,15 +95,19 @@ def publish_own(trials: int, workers: int) -> None:
     publish("scaling_head", command, body, "ray", "optuna")
 
 
-def publish_tuned(trials: int, workers: int) -> None:
+def publish_tuned(trials: int, workers: list[int]) -> None:
     """The second table."""
-    rows, system = on_tune(trials, workers)
+    rows = []
+    for count in workers:
+        costs, system = on_tune(trials, count)
+        rows += [[f"{count:,}", *row, f"{system:.1f}"] for row in costs]
+    header = ["workers", "trials", "driver", "trials a second", "Ray's own processes, mean of all trials"]
     body = (
-        f"{table(['trials', 'CPU milliseconds of the driver a trial', 'trials a second'], rows)}\n\nRay Tune, with "
-        f"{workers} workers that answer at once, all on one machine. Ray's own processes, as a head node has them, "
-        f"took {system:.1f} CPU milliseconds a trial."
+        f"{table(header, rows)}\n\nCPU milliseconds a trial of the driver, with Ray Tune, and of what Ray runs on a head "
+        f"node. The workers are real ones that answer at once, all on this machine, so that they take processor time "
+        f"from the driver: trials a second are at least so many."
     )
-    command = f"python -m benchmarks.scaling_head --real-trials {trials} --real-workers {workers}"
+    command = f"python -m benchmarks.scaling_head --trials 0 --real-trials {trials} --real-workers {' '.join(map(str, workers))}"
     publish("scaling_tune", command, body, "ray", "optuna")
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from benchmarks.machine import publish, table
 from benchmarks.pipeline import clone, seconds, shown
 from digits.dataset import labelled
-from digits.recipe import pin_cpu
+from digits.recipe import set_up_torch
 from digits.storage import read_arrays, read_json
 from scaling.settings import base, sections
 
@@ -124,14 +124,11 @@ def trained(records: list[dict[str, Any]]) -> list[float]:
     """Seconds that the training of each trial takes, as far as the sweep went, with code and data loaded once."""
     base_params = base()
     _, params = sections({}, base_params)
-    pin_cpu(params)
+    set_up_torch(params)
     import torch
 
     from digits import training
 
-    torch.set_num_threads(params.threads)
-    torch.set_deterministic_debug_mode("error")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     train, validation = (
         labelled(read_arrays(DATA / f"{split}.npz", "images", "labels"), split) for split in ("train", "validation")
     )

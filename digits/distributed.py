@@ -1,8 +1,7 @@
 """Training in several processes: who takes which images, that all go the same way, and what happens if one fails.
 
-Each process computes the gradients of its part of every batch, DistributedDataParallel averages them, and so all take
-the step that one process would take for the whole batch. Only batch normalisation sees the parts: each process
-normalises by the mean and variance of its own images, and the running statistics that are kept are those of process 0.
+Each process computes the gradients of its part of every batch, DistributedDataParallel averages them, and batch
+normalisation takes the whole batch, so all take the step that one process would take, but for rounding.
 """
 
 import contextlib
@@ -19,6 +18,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from digits.batch_normalisation import normalise_together
 from digits.errors import PipelineError
 from digits.model import DigitClassifier
 from digits.recipe import TrainParams
@@ -61,6 +61,7 @@ class Team:
         """`model.scores`, whose gradients are the mean over all processes; all start from process 0's weights."""
         if self.size == 1:
             return model.scores
+        normalise_together(model)
         # Training does not read the running statistics, so to send them round in every step would serve nothing.
         return nn.parallel.DistributedDataParallel(
             _Scores(model), forward_sync_buffers=False, gradient_as_bucket_view=True

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -91,9 +92,11 @@ def fit(
     Raises:
         DivergedError: the loss became NaN or infinite.
         DeviceError: see `select_device`.
-        TeamError: the processes differ in data, params or torch, or can't have equal parts of a batch.
+        TeamError: the processes differ in code, data, params or torch, or can't have equal parts of a batch.
     """
-    team.agree(torch=torch.__version__, params=repr(params).encode(), images=train.images, labels=train.labels)
+    team.agree(torch=torch.__version__, code=_code(), params=repr((model.params, params)).encode())
+    statistics = repr((model.pixel_mean.item(), model.pixel_std.item())).encode()
+    team.agree(images=train.images, labels=train.labels, statistics=statistics)
     device = select_device(params.device)
     # Channels last: on a CPU one channel of input is several times quicker that way.
     model.to(device).to(memory_format=torch.channels_last)
@@ -149,6 +152,11 @@ def fit(
             yield Record(done, steps, mean, params.learning_rate * share, measured)
             total, since = torch.zeros((), device=device), 0
     model.to("cpu").eval()
+
+
+def _code() -> bytes:
+    """Source of this package, on which the result depends."""
+    return b"".join(path.name.encode() + path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 
 
 @torch.no_grad()

@@ -107,17 +107,12 @@ class Training(tune.Trainable):
         """Code and data, once in a worker, which is set up as stages/train.py sets itself up."""
         root = prepare_node(self._spec)
         from digits.dataset import labelled
-        from digits.recipe import pin_cpu
+        from digits.recipe import set_up_torch
         from digits.storage import read_arrays, read_json
         from scaling.settings import sections
 
         _, params = sections({}, self._base)
-        pin_cpu(params)
-        import torch
-
-        torch.set_num_threads(params.threads)
-        torch.set_deterministic_debug_mode("error")
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        set_up_torch(params)
         folder = root / "data/prepared"
         train, validation = (
             labelled(read_arrays(path, "images", "labels"), str(path))

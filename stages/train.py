@@ -15,7 +15,7 @@ from digits.architecture import ModelParams
 from digits.dataset import labelled
 from digits.errors import PipelineError, run
 from digits.params import load
-from digits.recipe import TrainParams, pin_cpu
+from digits.recipe import TrainParams, set_up_torch
 from digits.storage import read_arrays, read_json, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ TIMES = Path("timings/train.json")
 def main() -> None:
     """Run the stage."""
     model_params, params = load(ModelParams, "model"), load(TrainParams, "train")
-    pin_cpu(params)
-    # From here on, because what torch computes at first settles which instructions it uses.
+    set_up_torch(params)
     import torch
 
     from digits import distributed, training, weights
@@ -48,10 +47,6 @@ def main() -> None:
 
         start("stages.train", params.processes)
         return
-    torch.set_num_threads(params.threads)
-    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms, which imports the compiler: two seconds
-    # Nothing here reads memory before it is written; to fill all of it costs a tenth of the time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     with distributed.joined(params) as team:
         train = labelled(read_arrays(TRAIN, "images", "labels"), str(TRAIN))
         validation = labelled(read_arrays(VALIDATION, "images", "labels"), str(VALIDATION))

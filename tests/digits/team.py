@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from digits.architecture import ModelParams
 from digits.distributed import ALONE, Team, joined
 from digits.errors import run
+from digits.model import DigitClassifier
 from digits.params import parse
 from digits.recipe import TrainParams
 from digits.training import build, fit
@@ -23,25 +23,20 @@ TRAIN, VALIDATION = synthetic.digits(640, seed=1), synthetic.digits(100, seed=2)
 PARAMS = parse(TrainParams, synthetic.PARAMS["train"] | {"epochs": 2, "batch_size": 32}, "train")
 
 
-def trained(team: Team = ALONE, seed: int = 0, normalised: bool = True) -> dict[str, np.ndarray]:
+def new(seed: int, mean: float = 60.0, **changes: object) -> DigitClassifier:
+    """A network that was not trained yet; `changes` to its architecture, `mean` of the pixels."""
+    params = parse(ModelParams, synthetic.PARAMS["model"] | changes, "model")
+    return build(params, dataclasses.replace(PARAMS, seed=seed), torch.from_numpy(TRAIN.images), mean, 80.0)
+
+
+def trained(team: Team = ALONE, seed: int = 0) -> dict[str, np.ndarray]:
     """What a process has seen, said and become.
 
     Args:
         team: the process.
         seed: of the first weights.
-        normalised: with batch normalisation, which sees the images of one process alone.
     """
-    model = build(
-        parse(ModelParams, synthetic.PARAMS["model"], "model"),
-        dataclasses.replace(PARAMS, seed=seed),
-        torch.from_numpy(TRAIN.images),
-        60.0,
-        80.0,
-    )
-    if not normalised:
-        for place, layer in enumerate(model.blocks):
-            if isinstance(layer, nn.BatchNorm2d):
-                model.blocks[place] = nn.Identity()
+    model = new(seed)
     seen = []
     model.blocks.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module.training else None)
     records = list(fit(model, TRAIN, VALIDATION, PARAMS, team))
@@ -49,6 +44,9 @@ def trained(team: Team = ALONE, seed: int = 0, normalised: bool = True) -> dict[
         "seen": torch.stack(seen).numpy(),
         "losses": np.array([record.loss for record in records]),
         "accuracies": np.array([record.validation_accuracy for record in records], float),
+        "statistics": torch.cat(
+            [buffer.flatten() for name, buffer in model.named_buffers() if "running" in name]
+        ).numpy(),
         "weights": torch.cat([parameter.detach().flatten() for parameter in model.parameters()]).numpy(),
     }
 
@@ -58,10 +56,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with joined(PARAMS) as team:
         if task == "train":
-            whole = trained(team, seed=team.rank)
-            plain = trained(team, seed=team.rank, normalised=False)
-            plain = {f"plain_{name}": values for name, values in plain.items()}
-            np.savez(Path(folder) / f"{team.rank}.npz", **whole, **plain)
+            np.savez(Path(folder) / f"{team.rank}.npz", **trained(team, seed=team.rank))
         else:
             team.agree(torch=torch.__version__, images=TRAIN.images if team.rank == 0 else TRAIN.images[::-1].copy())
 

@@ -2,8 +2,9 @@ import dataclasses
 import os
 
 import pytest
+import torch
 
-from digits.recipe import pin_cpu, schedule
+from digits.recipe import pin_cpu, schedule, set_up_torch
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine", "constant"])
@@ -43,3 +44,14 @@ def test_spin_count_that_is_set_already_is_kept(train_params, monkeypatch):
     monkeypatch.setenv("GOMP_SPINCOUNT", "1")
     pin_cpu(train_params)
     assert os.environ["GOMP_SPINCOUNT"] == "1"
+
+
+def test_torch_refuses_what_it_cannot_repeat_on_as_many_threads_as_asked_for(train_params):
+    threads = torch.get_num_threads()
+    try:
+        set_up_torch(dataclasses.replace(train_params, threads=threads + 1))
+        assert torch.get_num_threads() == threads + 1
+        assert torch.get_deterministic_debug_mode() == 2
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    finally:
+        torch.set_num_threads(threads)

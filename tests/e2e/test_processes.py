@@ -6,7 +6,8 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
-NOISE = 0.005  # what another seed changes is smaller; benchmarks/distributed.py compares over several
+# They compute the same but for rounding, which here changed 2 of 10,000 answers; benchmarks/distributed.py has seeds.
+NOISE = 0.002
 
 
 def metrics(project):
@@ -21,6 +22,7 @@ def test_two_processes_come_to_what_one_does(project):
     both, theirs = metrics(project), (project / "models/model.safetensors").read_bytes()
     assert theirs != weights
     assert both["train"]["step"] == alone["train"]["step"]
+    assert both["train"]["train"]["loss"] == pytest.approx(alone["train"]["train"]["loss"], rel=0.003)
     assert abs(both["train"]["validation"]["accuracy"] - alone["train"]["validation"]["accuracy"]) < NOISE
     assert abs(both["evaluate"]["accuracy"] - alone["evaluate"]["accuracy"]) < NOISE
     assert project.lock["train"]["params"]["params.yaml"]["train"]["processes"] == 2

@@ -15,7 +15,7 @@ from monitoring.shifts import rotated
 from tests.e2e.project import ROOT, Project, wait_for
 from tests.e2e.service import started
 from tests.prometheus import dashboard
-from tests.prometheus.running import README, Prometheus, Told, alertmanager, prometheus, read, receiving
+from tests.prometheus.running import PAGE, Prometheus, Told, alertmanager, prometheus, read, receiving
 
 pytestmark = pytest.mark.e2e
 
@@ -153,7 +153,7 @@ def test_a_drift_is_told_to_whom_it_concerns_with_what_to_do_and_that_it_is_over
 
 
 def test_amtool_prints_what_the_readme_shows(story):
-    (shown,) = re.findall(r"^\$ amtool .*\n((?:\w.*\n)+)", README, re.MULTILINE)
+    (shown,) = re.findall(r"^\$ amtool .*\n((?:\w.*\n)+)", PAGE, re.MULTILINE)
     lines = [re.sub(r" +\d{4}-\d\d-\d\d .+? UTC ", "", line).split() for line in (shown + story.printed).splitlines()]
     expected, printed = lines[: len(shown.splitlines())], lines[len(shown.splitlines()) :]
     assert [line for line in expected if line not in printed] == []

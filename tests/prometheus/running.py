@@ -1,4 +1,4 @@
-"""Prometheus, Alertmanager and whoever is told, with the files that are shipped, by the README's commands.
+"""Prometheus, Alertmanager and whoever is told, with the files that are shipped, by the commands of docs/monitoring.md.
 
 Only addresses and lengths of time are changed, so that a test takes free ports and need not wait for hours.
 """
@@ -21,7 +21,7 @@ from tests.e2e.project import wait_for
 from tests.e2e.service import Started, started
 from tests.prometheus.programs import CONFIGURATION, ROOT, program, said
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
 
 _SCRAPE, _HELD, _GROUP = "250ms", "1s", "500ms"
 
@@ -86,7 +86,7 @@ class Prometheus:
         return self.ask("query", query=expression)["result"]
 
     def firing(self) -> str:
-        """What the README's command prints of Alertmanager's alerts."""
+        """What the page's command prints of Alertmanager's alerts."""
         name, *options = typed("amtool alert query")
         return said(name, *(re.sub("http://.+", self._alertmanager, option) for option in options))
 
@@ -99,7 +99,7 @@ def alertmanager(folder: Path, receiver: str) -> Iterator[str]:
     """Host and port of one that tells a webhook, until the end of the block.
 
     Args:
-        folder: in which the README's commands are typed.
+        folder: in which the page's commands are typed.
         receiver: address of the webhook.
     """
     routes = read("alertmanager.yml")
@@ -118,7 +118,7 @@ def prometheus(folder: Path, service: str, told: str) -> Iterator[Prometheus]:
     """One that collects from a service, until the end of the block.
 
     Args:
-        folder: in which the README's commands are typed.
+        folder: in which the page's commands are typed.
         service: its address.
         told: host and port of the Alertmanager.
     """
@@ -153,8 +153,8 @@ def write(folder: Path, name: str, content: Any) -> None:
 
 
 def typed(name: str) -> list[str]:
-    """The README's command that begins with a program's name."""
-    (line,) = re.findall(rf"^(?:\$ )?({name} .+)$", README, re.MULTILINE)
+    """The page's command that begins with a program's name."""
+    (line,) = re.findall(rf"^(?:\$ )?({name} .+)$", PAGE, re.MULTILINE)
     return shlex.split(line)
 
 

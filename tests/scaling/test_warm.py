@@ -90,8 +90,8 @@ def test_each_revision_runs_with_its_own_params_and_code(project, tmp_path):
 def test_a_seed_that_fails_is_told_and_the_next_one_runs(project, tmp_path):
     change(
         "stages/train.py",
-        "    pin_cpu(params)\n",
-        "    pin_cpu(params)\n    if params.seed == 1:\n        raise PipelineError('diverged')\n",
+        "    set_up_torch(params)\n",
+        "    set_up_torch(params)\n    if params.seed == 1:\n        raise PipelineError('diverged')\n",
     )
     first, second, third = found(None, tmp_path / "a", [0, 1, 2])
     assert second == "diverged"
@@ -100,7 +100,7 @@ def test_a_seed_that_fails_is_told_and_the_next_one_runs(project, tmp_path):
 
 
 def test_a_process_that_dies_is_an_error_that_shows_its_last_words(project, tmp_path):
-    change("stages/train.py", "    pin_cpu(params)\n", "    raise RuntimeError('of ours')\n")
+    change("stages/train.py", "    set_up_torch(params)\n", "    raise RuntimeError('of ours')\n")
     with pytest.raises(WorkerError, match=r"(?s)seed 4: .* ended with 1:.*RuntimeError: of ours"):
         found(None, tmp_path / "a", [4])
 
