@@ -77,9 +77,9 @@ def connected(address: str | None, threads: int, device: str) -> Iterator[Cluste
     import ray
 
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # how a trial ends is told by its record
-    # Paths of sockets have to be short, so not in TMPDIR. Of Ray's own choice, anybody could write to the folder.
+    # Paths of sockets have to be short, so not in TMPDIR. Ray opens its folder to all, so it lies in a closed one.
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        _begin(address, threads, folder)
+        _begin(address, threads, f"{folder}/own")
         try:
             yield room(ray.nodes(), address, threads, device)  # type: ignore[no-untyped-call]
         except Exception as error:
@@ -96,6 +96,9 @@ def _begin(address: str | None, threads: int, folder: str) -> None:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
+        from ray._raylet import Config
+
+        Config.initialize("")  # it reads RAY_AUTH_MODE once more, for Ray may have been imported before that was set
         cpus = max(threads, processors())
         own: dict[str, Any] = {"object_store_memory": _STORE_BYTES, "include_dashboard": False, "_temp_dir": folder}
         ray.init(address="local", num_cpus=cpus, **own, **quiet)

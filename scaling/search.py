@@ -58,7 +58,7 @@ class Search(Searcher, tune.Stopper):
         self._settings: dict[int, dict[str, Any]] = {}  # of those that were given out
         self._running: dict[str, int] = {}
         self._deaths: dict[int, int] = {}
-        self._refusals: Counter[str] = Counter(unfit)  # by node, since it last worked
+        self._refusals: Counter[str] = Counter([*unfit])  # by node, since it last worked
         self._deserted, self._most = False, most
 
     def suggest(self, trial_id: str) -> Any:

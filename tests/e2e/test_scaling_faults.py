@@ -247,9 +247,8 @@ def test_a_head_node_that_is_lost_leaves_what_to_type_next(cluster, started):
     output = sweep.end(code=1)
 
     assert "Traceback" not in output
-    assert re.search(
-        r"warning: the cluster's head node, 127\.0\.0\.2:\d+, does not answer .+; if it stays away, Ray ends this process "
-        r"within a minute; what has ended is kept, go on with: make sweep RESUME=headless\n",
-        output,
-    ), output
+    warning = (
+        r"warning: the cluster's head node, 127\.0\.0\.2:\d+, does not answer .+; if it stays away, Ray ends this "
+    )
+    assert re.search(rf"{warning}process within a minute; .+, go on with: make sweep RESUME=headless\n", output), output
     assert sweep.records()

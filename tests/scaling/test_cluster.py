@@ -1,8 +1,14 @@
 import itertools
+import os
+from unittest import mock
 
 import pytest
+from ray.exceptions import LocalRayletDiedError
+from ray.tune import TuneError
 
-from scaling.cluster import Cluster, ClusterError, Places, named, places, room
+from digits.errors import PipelineError
+from scaling import cluster
+from scaling.cluster import Cluster, ClusterError, Places, connected, named, places, room
 
 
 def node(alive=True, name="here", **resources):
@@ -58,3 +64,18 @@ def test_places_are_asked_for_now_and_then(monkeypatch):
     assert sum(found().values()) == 2
     now[0] = 6.0
     assert sum(found().values()) == 5
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (TuneError("no trial\nruns"), ClusterError, "^Ray has failed: no trial runs; see `ray status`$"),
+        (LocalRayletDiedError(), ClusterError, "^Ray has failed: The task's local raylet died"),
+        (PipelineError("the sweep's own"), PipelineError, "^the sweep's own$"),
+    ],
+)
+def test_what_ray_fails_with_is_one_clear_error(monkeypatch, error, kind, said):
+    monkeypatch.setattr(cluster, "_begin", lambda *_: None)
+    monkeypatch.setattr("ray.nodes", lambda: [node(CPU=2)])
+    with mock.patch.dict(os.environ), pytest.raises(kind, match=said), connected("10.0.0.1:6379", 1, "cpu"):
+        raise error

@@ -165,7 +165,7 @@ def test_a_worker_that_refuses_ends_no_sweep_where_another_of_its_node_works(sea
 
 
 def test_a_node_that_was_found_unfit_before_is_not_named_again(search, capfd):
-    made = search(5, places={"good:1": 1, "bad:2": 1}, unfit=["bad:2"])
+    made = search(5, places={"good:1": 1, "bad:2": 1}, unfit={"bad:2": "no data"})
     refuse(made, "a", "bad:2")
     assert capfd.readouterr().err == ""
 
