@@ -1,7 +1,6 @@
 """The driver's side of a sweep, as Ray Tune sees it: which trial is next, and how each ended."""
 
 import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -145,7 +144,9 @@ class Search(Searcher, tune.Stopper):
             )
         self._deserted = not places
         # Where all refuse, and something runs nevertheless, that shows whether its node can work.
-        room = min(sum(places.values()), self._most or sys.maxsize)
+        room = sum(places.values())
+        if self._most is not None:  # beside the workers that can't work, which would take all of it
+            room = min(room, self._most + sum(count for node, count in places.items() if self._refusals[node]))
         return len(self._running) < room and not (self._running and self._all_refuse())
 
     def _all_refuse(self) -> bool:

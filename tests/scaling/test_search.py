@@ -176,6 +176,16 @@ def test_a_sweep_leaves_room_for_another_if_it_is_told_to(search):
     assert made.suggest("d") is None
 
 
+def test_a_node_that_refuses_does_not_take_the_room_that_a_sweep_has(search):
+    """Tune gives the next trial to the worker that is free, which is the one that refused."""
+    made = search(5, places={"good:1": 2, "bad:2": 1}, most=1)
+    assert made.suggest("a")
+    assert made.suggest("b") is None
+    made.on_trial_complete("a", result("refused", (), node="bad:2", error="node bad:2: no data"))
+    assert [number(made.suggest(name)) for name in "ab"] == ["00000", "00001"]
+    assert made.suggest("c") is None
+
+
 def test_nodes_that_join_get_trials_and_those_that_leave_get_none(search, capfd):
     room = {"a:1": 1}
     made = search(5, places=room)
