@@ -96,7 +96,7 @@ def _begin(address: str | None, threads: int, folder: str) -> None:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address is None:
-        from ray._raylet import Config
+        from ray._raylet import Config  # type: ignore[attr-defined]
 
         Config.initialize("")  # it reads RAY_AUTH_MODE once more, for Ray may have been imported before that was set
         cpus = max(threads, processors())
