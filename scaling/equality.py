@@ -3,7 +3,7 @@
 import hashlib
 import socket
 
-from scaling.experiments import ExperimentError, Measured, document, read, trained
+from scaling.experiments import ExperimentError, Measured, document, git, read, trained
 from scaling.nodes import versions
 from scaling.records import Description, Record
 
@@ -38,6 +38,8 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
     texts += [f"{path} is not what the sweep had" for path in other]
     if description["commit"] is None:
         texts.append("the sweep ran outside of Git, so nobody knows with which code")
+    elif not exists(description["commit"]):
+        texts.append(f"commit {description['commit'][:7]}, with which the sweep ran, is not here: its code may be other")
     else:
         code = [path for path in sums if path.endswith(".py")]
         other = [path for path in code if checksum_of(description["commit"], path) != sums[path]]
@@ -48,6 +50,15 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
     if train.instructions == "native":
         texts.append("train.instructions: native computes as each processor does it best")
     return texts
+
+
+def exists(commit: str) -> bool:
+    """Whether the repository has a commit."""
+    try:
+        git("cat-file", "-e", f"{commit}^{{commit}}")
+    except ExperimentError:
+        return False
+    return True
 
 
 def checksum_of(commit: str, path: str) -> str | None:

@@ -161,6 +161,14 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
         assert f"the sweep had {name}" not in out
 
 
+def test_a_commit_that_is_not_here_is_not_said_to_have_other_code(runs, capsys):
+    lab.sweep("night", lab.record("00000", rate(0.1)), commit="c" * 40)
+    runs.found = {"loss": 0.5}
+    keep.keep("night", 1)
+    out = capsys.readouterr().out
+    assert "Why: commit ccccccc, with which the sweep ran, is not here: its code may be other. " in out
+
+
 def test_more_seeds_are_experiments_of_their_own(runs, capsys):
     lab.sweep("night", lab.record("00000", rate(0.1) | {"train.seed": 1}))
     keep.keep("night", 1, seeds=3)
