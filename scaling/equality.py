@@ -39,7 +39,7 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
     if description["commit"] is None:
         texts.append("the sweep ran outside of Git, so nobody knows with which code")
     elif not exists(description["commit"]):
-        texts.append(f"commit {description['commit'][:7]}, with which the sweep ran, is not here: its code may be other")
+        texts.append(f"commit {description['commit'][:7]}, with which the sweep ran, is not here, nor is its code")
     else:
         code = [path for path in sums if path.endswith(".py")]
         other = [path for path in code if checksum_of(description["commit"], path) != sums[path]]

@@ -166,7 +166,7 @@ def test_a_commit_that_is_not_here_is_not_said_to_have_other_code(runs, capsys):
     runs.found = {"loss": 0.5}
     keep.keep("night", 1)
     out = capsys.readouterr().out
-    assert "Why: commit ccccccc, with which the sweep ran, is not here: its code may be other. " in out
+    assert "Why: commit ccccccc, with which the sweep ran, is not here, nor is its code. " in out
 
 
 def test_more_seeds_are_experiments_of_their_own(runs, capsys):
