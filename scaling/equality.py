@@ -39,7 +39,7 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
     if digest_of(sources(commit)) != description.get("code"):
         texts.append(f"{', '.join(PACKAGES)} are not the code that the sweep ran with")
         code = [path for path in sums if path.endswith(".py")]
-        if begun := description["commit"]:
+        if (begun := description["commit"]) and exists(begun):
             other = [path for path in code if checksum_of(begun, path) != sums[path]]
             texts += [f"{path} is not as in commit {begun[:7]}, from which the sweep was begun" for path in other]
     if record["node"].partition(":")[0] != socket.gethostname():  # what follows is Ray's name for it, another each time
@@ -54,6 +54,15 @@ def sources(commit: str) -> dict[str, bytes]:
     """Our packages' sources as a commit has them, by path."""
     paths = git("ls-tree", "-r", "-z", "--name-only", commit, "--", *PACKAGES).decode().split("\0")
     return {path: read(commit, path) for path in paths if path.endswith(".py")}
+
+
+def exists(commit: str) -> bool:
+    """Whether the repository has a commit."""
+    try:
+        git("cat-file", "-e", f"{commit}^{{commit}}")
+    except ExperimentError:
+        return False
+    return True
 
 
 def checksum_of(commit: str, path: str) -> str | None:

@@ -46,9 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweep", required=True, help="its name: the folder in sweeps/")
     parser.add_argument("--best", type=int, default=5, help="how many trials")
-    parser.add_argument(
-        "--frontier", action="store_true", help="the best of each size, spread from small to large; see `select`"
-    )
+    parser.add_argument("--frontier", action="store_true", help="the best of each size, not the best of all")
     parser.add_argument("--seeds", type=int, default=1, help="with how many seeds each")
     arguments = parser.parse_args()
     if arguments.best < 1 or arguments.seeds < 1:

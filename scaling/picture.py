@@ -36,14 +36,15 @@ def specification(title: str, dots: Sequence[Dot], trials: Sequence[tuple[int, f
         dots: networks on the test images. Without trials a line joins those that no smaller one beats.
         trials: number of parameters and validation accuracy of each. A line steps along their frontier.
     """
-    tested, tried = _tested(dots), [{"parameters": count, "error": _error(share)} for count, share in trials]
+    tried = [{"parameters": count, "error": _error(share)} for count, share in trials]
+    tested = _tested(dots, among_trials=bool(tried))
     numbers = [row["parameters"] for row in [*tested, *tried]]
     errors = [row[key] for row in [*tested, *tried] for key in ("error", "low", "high") if key in row]
     x: dict[str, Any] = {
         "field": "parameters",
         "type": "quantitative",
         "title": "parameters",
-        **_axis(min(numbers) / 1.25, max(numbers) * 1.45, ",d"),
+        **_axis(min(numbers) / (1.6 if tried else 1.25), max(numbers) * (1.2 if tried else 1.45), ",d"),
     }
     y: dict[str, Any] = {
         "type": "quantitative",
@@ -87,8 +88,8 @@ def specification(title: str, dots: Sequence[Dot], trials: Sequence[tuple[int, f
     }
 
 
-def _tested(dots: Sequence[Dot]) -> list[dict[str, Any]]:
-    """Of those that are close together, the best one has a label."""
+def _tested(dots: Sequence[Dot], among_trials: bool) -> list[dict[str, Any]]:
+    """Of those that are close together, the best one has a label, on the left; so have all where trials lie right."""
     rows = []
     for dot in dots:
         near = [other for other in dots if 1 / 1.2 < other.parameters / dot.parameters < 1.2]
@@ -99,7 +100,7 @@ def _tested(dots: Sequence[Dot]) -> list[dict[str, Any]]:
                 "low": _error(dot.highest),
                 "high": _error(dot.lowest),
                 "label": f"{dot.mean:.2%}".replace("%", " %") if dot == max(near, key=lambda other: other.mean) else "",
-                "place": "left" if len(near) > 1 else "right",
+                "place": "left" if among_trials or len(near) > 1 else "right",
             }
         )
     return rows

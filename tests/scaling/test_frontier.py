@@ -94,6 +94,7 @@ def test_a_picture_of_a_sweep_has_trials_and_their_frontier_beside_what_was_kept
     content = specification("sweep", DOTS[:1], trials)
     assert [row["parameters"] for row in shown(content, "line")] == [300, 500, 700]
     assert len(shown(content, "point")) == 5
+    assert {row["place"] for row in shown(content, "text")} == {"left"}  # on the right there are trials
     assert min(row["error"] for row in shown(content, "line")) > 0  # its logarithm is drawn
 
 

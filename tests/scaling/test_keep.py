@@ -174,6 +174,14 @@ def test_code_that_was_not_committed_is_known_as_well(runs, capsys, tmp_path, mo
     assert keep.keep("night", 1)[0].reasons == ["train.instructions: native computes as each processor does it best"]
 
 
+def test_a_commit_that_is_not_here_hinders_no_comparison(runs, tmp_path):
+    runs.found = {"loss": 0.5}
+    lab.sweep("same", lab.record("00000", rate(0.1)), commit="c" * 40)
+    assert keep.keep("same", 1)[0].reasons == []
+    lab.sweep("other", lab.record("00000", rate(0.1)), commit="c" * 40, code="0" * 32)
+    assert keep.keep("other", 1)[0].reasons == ["digits, stages, scaling are not the code that the sweep ran with"]
+
+
 def test_more_seeds_are_experiments_of_their_own(runs, capsys):
     lab.sweep("night", lab.record("00000", rate(0.1) | {"train.seed": 1}))
     keep.keep("night", 1, seeds=3)
