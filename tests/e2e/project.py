@@ -1,13 +1,15 @@
 """A project in a folder of its own, driven by the tools a person would type."""
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,22 @@ def environment(home: Path) -> dict[str, str]:
         "https_proxy": nowhere,
         "no_proxy": "127.0.0.1",
     }
+
+
+@contextlib.contextmanager
+def warmed(env: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The same, so that stages which need torch don't import it anew each time: see hooks/warm.py."""
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder:  # sockets want their paths short
+        address = f"{folder}/socket"
+        command = [sys.executable, str(HOOKS / "warm.py"), address]
+        with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+            yield env | {"WARM": address}
+            process.terminate()
+
+
+def cold(env: dict[str, str]) -> dict[str, str]:
+    """The same, so that each stage is a process from its beginning."""
+    return {key: value for key, value in env.items() if key != "WARM"}
 
 
 class Project:
@@ -191,7 +209,7 @@ class Running:
             self.process = subprocess.Popen(
                 ["dvc", "repro"],
                 cwd=project.path,
-                env=project.env | env,
+                env=cold(project.env) | env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
