@@ -9,8 +9,8 @@ BASE ?= origin/main
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
 unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED ALONE \
-  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SPACE TRIALS NAME RESUME KEEP REPOSITORY \
-  EXPERIMENT AGAINST SEEDS SPLIT SWEEP BEST
+  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SPACE TRIALS NAME RESUME KEEP REPOSITORY WORKERS \
+  EXPERIMENT AGAINST SEEDS SPLIT SWEEP BEST FRONTIER
 define newline
 
 
@@ -100,16 +100,17 @@ export-feedback: $(VENV)/installed-serve ## labelled predictions of STAGE=produc
 retrain: $(VENV)/installed-serve ## is a retraining due for STAGE=production? [DISPATCH=1] starts it [REASON='...' anyway] [EVERY=60]
 	@python -m monitoring.retrain $(call option,stage,STAGE) $(call flag,dispatch,DISPATCH) $(call option,force,REASON) $(call option,every,EVERY)
 
-seeds: $(VENV)/installed | data/prepared/train.npz ## how good with SEEDS=20 seeds: [EXPERIMENT=name-or-revision] [AGAINST=another] [SPLIT=test]
+seeds: $(VENV)/installed | data/prepared/train.npz $(if $(filter test,$(value SPLIT)),data/prepared/test.npz) ## how good with SEEDS=20 seeds: [EXPERIMENT=name-or-revision] [AGAINST=another] [SPLIT=test]
 	@exec python -m scaling.seeds $(call option,experiment,EXPERIMENT) $(call option,against,AGAINST) $(call option,seeds,SEEDS) \
 	  $(call option,split,SPLIT)
 
 sweep: $(VENV)/installed-scale | data/prepared/train.npz ## try TRIALS=200 settings from [SPACE=scaling/sweep.yaml] [NAME=] [KEEP=3], or go on with RESUME=NAME
 	@exec python -m scaling.sweep $(call option,space,SPACE) $(call option,trials,TRIALS) $(call option,name,NAME) \
-	  $(call option,resume,RESUME) $(call option,keep,KEEP) $(call option,seed,SEED) $(call option,repository,REPOSITORY)
+	  $(call option,resume,RESUME) $(call option,keep,KEEP) $(call option,seed,SEED) $(call option,repository,REPOSITORY) $(call option,workers,WORKERS)
 
-keep: $(VENV)/installed-scale ## make DVC experiments of SWEEP=name's best trials: [BEST=5] [SEEDS=1]
-	@python -m scaling.keep $(call option,sweep,SWEEP) $(call option,best,BEST) $(call option,seeds,SEEDS)
+keep: $(VENV)/installed-scale ## make DVC experiments of SWEEP=name's best trials: [BEST=5] [FRONTIER=1: best of each size] [SEEDS=1]
+	@python -m scaling.keep $(call option,sweep,SWEEP) $(call option,best,BEST) $(call flag,frontier,FRONTIER) \
+	  $(call option,seeds,SEEDS)
 	@python -m scaling.frontier $(call option,sweep,SWEEP)
 
 image: ## build the service's image: [IMAGE=mnist]
@@ -171,7 +172,7 @@ $(VENV)/installed-tools: $(VENV)/installed-prometheus tests/s3_server.lock tests
 data/raw: | $(VENV)/installed
 	dvc pull data/raw || echo 'Not to be had from the DVC remote: fetch will download it.'
 
-data/traffic.npz: | $(VENV)/installed
+data/traffic.npz data/prepared/test.npz: | $(VENV)/installed
 	dvc pull $@
 
 data/prepared/train.npz: | $(VENV)/installed

@@ -17,35 +17,19 @@ _FAST = [
     "train.learning_rate=0.3",
 ]
 
-# Smaller steps: a little better, and slower.
-_PATIENT = ["train.batch_size=48", "train.learning_rate=0.2"]
-
 CHOICES: dict[str, list[str]] = {
     "default": [],
-    "accurate": [
-        "model.channels=[16,40]",
-        "model.kernels=[5,5]",
-        "model.pools=[2,2]",
-        *_PATIENT,
-    ],
     "fast": _FAST,
     "fast-bfloat16": [*_FAST, "train.precision=bfloat16", "train.instructions=native"],
-    "436": [*_PATIENT, "model.channels=[3,5]", "model.kernels=[5,3]", "model.pools=[3,3]"],
-    "758": [*_PATIENT, "model.channels=[4,5]", "model.kernels=[5,3]", "model.pools=[3,2]"],
-    "1241": [*_PATIENT, "model.channels=[5,8]", "model.kernels=[5,3]", "model.pools=[3,2]"],
-    "3192": [*_PATIENT, "model.channels=[10,16]", "model.kernels=[5,3]", "model.pools=[3,2]"],
-    "24730": [*_PATIENT, "model.channels=[16,48]", "model.kernels=[5,3]", "model.pools=[3,1]"],
     "four-convolutions": [
         "model.channels=[16,24,32,32]",
         "model.kernels=[5,3,3,3]",
         "model.paddings=[0,1,0,0]",
         "model.pools=[2,1,2,1]",
-        *_PATIENT,
+        "train.batch_size=48",
+        "train.learning_rate=0.2",
     ],
 }
-
-# From few parameters to many.
-FRONTIER = ("436", "758", "1241", "3192", "fast", "accurate", "four-convolutions", "24730", "default")
 
 
 def values(overrides: list[str]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def measured(state: dict[str, Any], chance: random.Random) -> Iterator[None]:
     height = chance.gauss(0.985, 0.005)
     for count in range(1, 6):
         state["curve"].append(round(min(1.0, height + 0.001 * count + chance.gauss(0, 0.001)), 6))
-        state |= {METRIC: state["curve"][-1], TIME: 20 * count, "parameters": 20_000}
+        state |= {METRIC: state["curve"][-1], TIME: 20 * count, "parameters": 20_000, "loss": 0.3}
         state["outcome"] = "finished" if count == 5 else None
         yield
 
@@ -103,12 +103,12 @@ def publish_tuned(trials: int, workers: list[int]) -> None:
         rows += [[f"{count:,}", *row, f"{system:.1f}"] for row in costs]
     header = ["workers", "trials", "driver", "trials a second", "Ray's own processes, mean of all trials"]
     body = (
-        f"{table(header, rows)}\n\nCPU milliseconds a trial of the driver, with Ray Tune, and of what Ray runs on a head "
-        f"node. The workers are real ones that answer at once, all on this machine, so that they take processor time "
-        f"from the driver: trials a second are at least so many."
+        f"{table(header, rows)}\n\nCPU milliseconds a trial of the driver, with Ray Tune, and of what Ray runs on a "
+        f"head node. The workers are real ones that answer at once, all on this machine, so that they take processor "
+        f"time from the driver: trials a second are at least so many."
     )
-    command = f"python -m benchmarks.scaling_head --trials 0 --real-trials {trials} --real-workers {' '.join(map(str, workers))}"
-    publish("scaling_tune", command, body, "ray", "optuna")
+    options = f"--trials 0 --real-trials {trials} --real-workers {' '.join(map(str, workers))}"
+    publish("scaling_tune", f"python -m benchmarks.scaling_head {options}", body, "ray", "optuna")
 
 
 def blocks(count: int) -> list[tuple[int, int]]:
@@ -136,7 +136,8 @@ def alone(trials: int, workers: int) -> list[list[str]]:
 def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple[float, float, float]]:
     """CPU seconds of each trial: for its proposal, its measurements, its record; many under way at once."""
     found, known = space.parse(wanted["space"]), wanted["params"]
-    search = Search(wanted["trials"], Proposals(found, known, wanted["seed"]), journal, Silent(wanted["trials"]))
+    proposals, progress = Proposals(found, known, wanted["seed"]), Silent(wanted["trials"])
+    search = Search(wanted["trials"], proposals, journal, progress, places=lambda: {"none": workers})
     scheduler = tuning.halving(known, [])
     nobody: Any = None
     costs: list[tuple[float, float, float]] = []
@@ -174,7 +175,7 @@ def on_tune(trials: int, workers: int) -> tuple[list[list[str]], float]:
     with patch, sweep(trials) as (wanted, journal), connected(None, 1, "cpu") as found:
         progress = Silent(trials)
         few = Cluster(None, found.cpus, 0, workers)._replace(cpus=found.workers / workers)  # type: ignore[arg-type]
-        spec = Spec(None, None, None, {}, versions())
+        spec = Spec(None, None, None, {}, versions(), "")
         began, before = (time.process_time(), time.monotonic()), system_seconds()
         tuning.run_trials(wanted, journal, spec, few, progress)
         system = 1000 * (system_seconds() - before) / trials
@@ -210,6 +211,7 @@ def sweep(trials: int) -> Iterator[tuple[Description, Journal]]:
             "seed": 0,
             "keep": 0,
             "commit": None,
+            "code": "",
             "data": {},
             "params": known,
             "versions": versions(),

@@ -34,6 +34,7 @@ class Measured:
     parameters: int
     validation_accuracy: float  # 0 to 1, rounded to six digits as all of them
     curve: tuple[float, ...]  # validation accuracy along the training, on some of the images; the last on all
+    loss: float  # mean of the last training steps
     test_accuracy: float  # 0 to 1
 
 
@@ -132,5 +133,6 @@ def measured(commit: str) -> Measured:
         evaluated["parameters"],
         metrics["validation"]["accuracy"],
         tuple(float(row["accuracy"]) for row in rows),
+        metrics["train"]["loss"],
         evaluated["accuracy"],
     )

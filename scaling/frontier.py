@@ -17,11 +17,13 @@ from typing import Any
 from digits.architecture import ModelParams
 from digits.errors import PipelineError, run
 from digits.params import parse
+from digits.recipe import TrainParams
 from digits.storage import write_bytes, write_text
 from scaling import records
 from scaling.experiments import Measured, experiments, measured
 from scaling.picture import Dot, draw
 from scaling.records import Description, Record
+from scaling.selection import finished, pareto
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Point:
     names: tuple[str, ...]
     parameters: int
     network: str
+    rate: float  # train.learning_rate
     test: tuple[float, ...]  # accuracy of each seed
 
     @property
@@ -53,34 +56,34 @@ def write(name: str) -> Path:
         RecordsError: there is no such sweep.
     """
     description, trials = records.description(name), records.read(name)
-    pattern = re.compile(rf"sweep-{re.escape(name)}-(\d+)(?:-seed\d+)?")
-    kept: dict[str, Point] = {}
-    found = {label: commit for label, commit in experiments().items() if pattern.fullmatch(label)}
-    for point in points(found):
-        for label in point.names:
-            match = pattern.fullmatch(label)
-            assert match
-            kept[match[1]] = point
+    kept = kept_points(name)
     folder = records.folder(name)
     text = f"{table(trials, kept, description)}\n\n{summary(trials, kept)}\n"
     write_text(folder / "frontier.md", text)
     print(text)
-    finished = [(record["parameters"] or 0, record["validation_accuracy"] or 0.0) for record in trials if done(record)]
-    if finished or kept:
-        dots = [dot(point) for point in {point.names: point for point in kept.values()}.values()]
-        write_bytes(folder / "frontier.png", draw(f"Sweep {name}: errors against parameters", dots, finished))
+    dots = [dot(point) for point in {point.names: point for point in kept.values()}.values()]
+    if dots or finished(trials):
+        picture = draw(f"Sweep {name}: errors against parameters", dots, places(trials))
+        write_bytes(folder / "frontier.png", picture)
         print(f"{folder / 'frontier.md'}, {folder / 'frontier.png'}")
     return folder
+
+
+def kept_points(name: str) -> dict[str, Point]:
+    """Points of a sweep's trials that were kept, by the number of the trial, from few parameters to many."""
+    pattern = re.compile(rf"sweep-{re.escape(name)}-(\d+)(?:-seed\d+)?")
+    found = {label: commit for label, commit in experiments().items() if pattern.fullmatch(label)}
+    return {pattern.sub(r"\1", label): point for point in points(found) for label in point.names}
+
+
+def places(trials: Iterable[Record]) -> list[tuple[int, float]]:
+    """Parameters and validation accuracy of trials, for the picture."""
+    return [(record["parameters"] or 0, record["validation_accuracy"] or 0.0) for record in finished(trials)]
 
 
 def dot(point: Point) -> Dot:
     """What a picture shows of a point."""
     return Dot(point.parameters, point.mean, min(point.test), max(point.test))
-
-
-def done(record: Record) -> bool:
-    """Whether a trial was trained to its end, so that it can be compared."""
-    return record["state"] == "finished"
 
 
 def points(found: Mapping[str, str]) -> list[Point]:
@@ -89,7 +92,7 @@ def points(found: Mapping[str, str]) -> list[Point]:
     Args:
         found: commit of each experiment by its name.
     """
-    groups: dict[tuple[ModelParams, Any], list[tuple[str, Measured]]] = {}
+    groups: dict[tuple[ModelParams, TrainParams], list[tuple[str, Measured]]] = {}
     for name, commit in found.items():
         try:
             one = measured(commit)
@@ -101,26 +104,12 @@ def points(found: Mapping[str, str]) -> list[Point]:
             tuple(name for name, _ in group),
             group[0][1].parameters,
             describe(model),
+            train.learning_rate,
             tuple(one.test_accuracy for _, one in group),
         )
-        for (model, _), group in groups.items()
+        for (model, train), group in groups.items()
     ]
     return sorted(made, key=lambda point: (point.parameters, point.mean))
-
-
-def pareto(trials: Iterable[Record]) -> list[Record]:
-    """Finished trials that no other one with as few parameters beats, from few parameters to many."""
-    order = sorted(
-        filter(done, trials),
-        key=lambda record: (record["parameters"] or 0, -(record["validation_accuracy"] or 0), record["trial"]),
-    )
-    best, found = -1.0, []
-    for record in order:
-        accuracy = record["validation_accuracy"] or 0.0
-        if accuracy > best:
-            best = accuracy
-            found.append(record)
-    return found
 
 
 def describe(model: ModelParams) -> str:
@@ -141,7 +130,7 @@ def table(trials: Sequence[Record], kept: Mapping[str, Point], description: Desc
         description: of the sweep.
     """
     frontier = pareto(trials)
-    shown = {record["trial"]: record for record in [*frontier, *(r for r in trials if r["trial"] in kept and done(r))]}
+    shown = {record["trial"]: record for record in finished(trials) if record in frontier or record["trial"] in kept}
     rows = [["parameters", "trial", "network and recipe", "validation accuracy", "test accuracy"], ["---"] * 5]
     for record in sorted(shown.values(), key=lambda record: (record["parameters"] or 0, record["trial"])):
         accuracy = f"{record['validation_accuracy']:.2%}"

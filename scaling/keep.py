@@ -1,10 +1,11 @@
 """The best trials of a sweep become DVC experiments, each run again through the pipeline, so that all of it is there.
 
-python -m scaling.keep --sweep=NAME [--best=5] [--seeds=1]
+python -m scaling.keep --sweep=NAME [--best=5] [--frontier] [--seeds=1]
 
 Trial 00012 of sweep NAME becomes the experiment sweep-NAME-00012, which runs in a folder of its own; what is there
-already is not run again. The validation accuracies of the run have to equal the trial's; where they do not, it says
-why. With more seeds, the same settings are run with others, too: sweep-NAME-00012-seed1 and so on.
+already is not run again. Its training loss and validation accuracies have to equal the trial's, as they are written;
+where they do not, it says why. With more seeds, the same settings are run with others, too: sweep-NAME-00012-seed1 and
+so on.
 
 The workspace is as it was. But when an experiment starts, `dvc exp run` puts aside what is not committed and brings it
 back, within seconds: what is saved in between is lost.
@@ -12,17 +13,16 @@ back, within seconds: what is saved in between is lost.
 
 import argparse
 import dataclasses
-import json
-import subprocess
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 from digits.errors import PipelineError, run
 from scaling import records
 from scaling.equality import differences, reasons
-from scaling.experiments import ExperimentError, Measured, document, experiments, measured, trained
+from scaling.experiments import Measured, measured
 from scaling.records import Description, Record
-from scaling.settings import Base, sections
+from scaling.running import ensure
+from scaling.selection import best, pareto, thinned
+from scaling.space import OBJECTIVE
 
 
 class KeepError(PipelineError):
@@ -31,12 +31,12 @@ class KeepError(PipelineError):
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """What became of a trial."""
+    """What became of a trial, or of its settings with another seed."""
 
     trial: str
     name: str  # of the experiment
     found: Measured | None  # None: it failed
-    differences: list[str]  # from the trial, each a text; none: equal to the bit
+    differences: list[str]  # from the trial, each a text; none: equal to the bit, or with another seed
     reasons: list[str]  # why there may be differences
     problem: str | None
 
@@ -46,11 +46,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweep", required=True, help="its name: the folder in sweeps/")
     parser.add_argument("--best", type=int, default=5, help="how many trials")
+    parser.add_argument(
+        "--frontier", action="store_true", help="the best of each size, spread from small to large; see `select`"
+    )
     parser.add_argument("--seeds", type=int, default=1, help="with how many seeds each")
     arguments = parser.parse_args()
     if arguments.best < 1 or arguments.seeds < 1:
         parser.error("--best, --seeds: at least 1")
-    verify(keep(arguments.sweep, arguments.best, arguments.seeds))
+    verify(keep(arguments.sweep, arguments.best, arguments.seeds, arguments.frontier))
 
 
 def verify(kept: Iterable[Kept]) -> None:
@@ -64,45 +67,53 @@ def verify(kept: Iterable[Kept]) -> None:
         raise KeepError(f"not as they should be, see above: {', '.join(wrong)}")
 
 
-def keep(name: str, count: int, seeds: int = 1) -> list[Kept]:
+def keep(name: str, count: int, seeds: int = 1, frontier: bool = False) -> list[Kept]:
     """Make experiments of the best trials; one that fails is told, and the others go on.
 
     Args:
         name: of the sweep.
         count: how many trials.
         seeds: with how many seeds each; the first is the trial's own.
+        frontier: see `select`.
 
     Raises:
         RecordsError: there is no such sweep.
     """
     description = records.description(name)
+    frontier = frontier or description["space"].get(OBJECTIVE) == "frontier"
     kept = []
-    for place, record in enumerate(best(records.read(name), count), 1):
+    for what, record in select(records.read(name), count, frontier):
         label = f"sweep-{name}-{record['trial']}"
-        say(f"{label}: number {place} by validation accuracy, {record['validation_accuracy']:.2%}")
+        say(f"{label}: {what}, {record['validation_accuracy']:.2%}")
         item = keep_one(label, record, description)
         kept.append(item)
         say(f"  {told(item)}")
         if item.problem is None:
             for seed in others(record, description, seeds):
-                say(f"  {another_seed(f'{label}-seed{seed}', seed, record, description)}")
+                again = another_seed(f"{label}-seed{seed}", seed, record, description)
+                kept.append(again)
+                say(f"  {told_of_seed(again)}")
     if any(item.found for item in kept):
         first = next(item.name for item in kept if item.found)
         say(f"compare them: dvc exp show; take one: dvc exp apply {first}")
     return kept
 
 
-def best(trials: Iterable[Record], count: int) -> list[Record]:
-    """Finished trials, the best by validation accuracy first; then with fewer parameters, then the earlier one.
+def select(trials: list[Record], count: int, frontier: bool) -> Iterator[tuple[str, Record]]:
+    """Trials to keep, and what each of them is.
 
-    Of several with the same settings, which are the same to the bit, the first.
+    Args:
+        trials: of a sweep.
+        count: how many at most.
+        frontier: the best of each size, spread over the logarithm of the parameters, rather than the best of all. It is
+            so anyway where the sweep's objective is the frontier.
     """
-    finished = sorted(
-        (record for record in trials if record["state"] == "finished"),
-        key=lambda record: (-(record["validation_accuracy"] or 0), record["parameters"] or 0, record["trial"]),
-    )
-    different = {json.dumps(record["settings"], sort_keys=True): record for record in reversed(finished)}
-    return [record for record in finished if record in different.values()][:count]
+    if frontier:
+        for record in thinned(pareto(trials), count):
+            yield f"best validation accuracy with at most {record['parameters']:,} parameters", record
+    else:
+        for place, record in enumerate(best(trials, count), 1):
+            yield f"number {place} by validation accuracy", record
 
 
 def keep_one(label: str, record: Record, description: Description) -> Kept:
@@ -124,7 +135,7 @@ def told(item: Kept) -> str:
         return f"FAILED: {item.problem}"
     figures = f"{item.found.parameters:,} parameters, test accuracy {item.found.test_accuracy:.2%}"
     if not item.differences:
-        return f"validation accuracies equal to the bit; {figures}"
+        return f"loss and validation accuracies equal to the bit; {figures}"
     why = "; ".join(item.reasons) or "all that is known to change results is the same, so please look into it"
     return f"NOT as the trial: {'; '.join(item.differences)}. Why: {why}. {figures}"
 
@@ -135,63 +146,21 @@ def others(record: Record, description: Description, count: int) -> list[int]:
     return [seed for seed in range(count) if seed != own][: count - 1]
 
 
-def another_seed(label: str, seed: int, record: Record, description: Description) -> str:
-    """Run a trial's settings with another seed, and say what came of it."""
+def another_seed(label: str, seed: int, record: Record, description: Description) -> Kept:
+    """Run a trial's settings with another seed."""
     try:
         found = measured(ensure(label, description["params"], record["settings"] | {"train.seed": seed}))
+        return Kept(record["trial"], label, found, [], [], None)
     except PipelineError as error:
-        return f"{label}: FAILED: {error}"
-    return f"{label}: validation accuracy {found.validation_accuracy:.2%}, test accuracy {found.test_accuracy:.2%}"
+        return Kept(record["trial"], label, None, [], [], str(error))
 
 
-def ensure(label: str, base: Base, settings: Mapping[str, Any]) -> str:
-    """Commit of the DVC experiment of that name, which is run if it is not there.
-
-    Args:
-        label: name of the experiment.
-        base: params that hold where `settings` say nothing, whatever the workspace has.
-        settings: such as {"train.seed": 1}.
-
-    Raises:
-        ParamsError: params.yaml could not hold that.
-        ExperimentError: the run fails; or there is one of that name, with other params.
-    """
-    wanted = sections(settings, base)
-    commit = experiments().get(label)
-    if commit is None:
-        here = document(None, "params.yaml")
-        differing = {
-            f"{section}.{key}": value
-            for section, values in base.items()
-            for key, value in values.items()
-            if here.get(section, {}).get(key) != value
-        }
-        commit = pipeline(label, differing | dict(settings))
-    if trained(commit) != wanted:
-        raise ExperimentError(
-            f"{label}: there is an experiment of this name with other params; "
-            f"remove it with `dvc exp remove {label}`, or give the sweep another name"
-        )
-    return commit
-
-
-def pipeline(label: str, settings: Mapping[str, Any]) -> str:
-    """Run an experiment in a folder of its own, as far as `evaluate`, and return its commit.
-
-    Raises:
-        ExperimentError: it fails. Its text ends with what was printed last.
-    """
-    # JSON is what DVC's grammar for values takes, too: [16,48], true, 1e-05, "sgd".
-    overrides = [f"--set-param={key}={json.dumps(value, separators=(',', ':'))}" for key, value in settings.items()]
-    # Not --queue: `--run-all` would start whatever else is waiting there.
-    # --pull: a sweep needs three files of the data, and the driver of a cluster's none of them.
-    command = ["dvc", "exp", "run", "--temp", "--pull", "--name", label, *overrides, "evaluate"]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    commit = experiments().get(label)
-    if answer.returncode or commit is None:
-        last = "\n".join(answer.stdout.strip().splitlines()[-15:])
-        raise ExperimentError(f"`dvc exp run --temp --name {label}` failed:\n{last}")
-    return commit
+def told_of_seed(item: Kept) -> str:
+    """What to say of a run with another seed than its trial's, with which it can't be compared."""
+    if item.found is None:
+        return f"{item.name}: FAILED: {item.problem}"
+    accuracies = item.found.validation_accuracy, item.found.test_accuracy
+    return "{}: validation accuracy {:.2%}, test accuracy {:.2%}".format(item.name, *accuracies)
 
 
 def say(text: str) -> None:

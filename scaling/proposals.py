@@ -5,6 +5,7 @@ Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization".
 
 import json
 import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,13 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from digits.params import ParamsError
 from scaling.records import Record
-from scaling.settings import Base, SpaceError, sections
+from scaling.settings import Base, SpaceError, parameter_count, sections
 from scaling.space import Choice, Domain, Space
 
 _ATTEMPTS = 100  # to find settings that go together and were not tried yet
+_LEARNED = 20  # of them by what was learned, which may point to what is too large each time; the others by chance
+_AT_FIRST = 10  # trials until something was learned
+_LEAST = 1e-5  # an error rate, for a logarithm needs something: where all images were right
 _DIGITS = 4  # that a number proposed has: enough to tell two apart, and short enough to read
 
 
@@ -34,7 +38,8 @@ class Proposals:
         self._space, self._base, self._seed = space, base, seed
         self._distributions = {name: distribution(domain) for name, domain in space.domains.items()}
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._study = optuna.create_study(direction="maximize")
+        self._frontier = space.objective == "frontier"
+        self._study = optuna.create_study(directions=["minimize", "minimize"] if self._frontier else ["maximize"])
         self._running: dict[int, Trial] = {}
         self._tried: set[str] = set()
 
@@ -44,16 +49,19 @@ class Proposals:
         Raises:
             SpaceError: nothing is found that goes together, either.
         """
-        problem = None
+        problem: Exception | None = None
         for attempt in range(_ATTEMPTS):
             seed = int(np.random.SeedSequence((self._seed, number, attempt)).generate_state(1)[0])
             # Said in full, since another version may have other defaults.
-            self._study.sampler = Rounded(seed=seed, multivariate=False, constant_liar=True)
+            until = _AT_FIRST if attempt < _LEARNED else sys.maxsize
+            self._study.sampler = Rounded(
+                seed=seed, n_startup_trials=until, n_ei_candidates=24, multivariate=False, constant_liar=True
+            )
             trial = self._study.ask(self._distributions)
             settings = self._space.settings(trial.params)
             try:
-                sections(settings, self._base)
-            except ParamsError as error:
+                self._hold(settings)
+            except (ParamsError, SpaceError) as error:
                 problem = error
             else:
                 if (text := json.dumps(settings)) not in self._tried:
@@ -65,6 +73,13 @@ class Proposals:
             raise SpaceError(f"nothing in the space goes together: {problem}")
         return None
 
+    def _hold(self, settings: dict[str, Any]) -> None:
+        """See to it that settings go together, and that the network is not too large."""
+        model, _ = sections(settings, self._base)
+        below = self._space.below
+        if below is not None and (count := parameter_count(model)) >= below:
+            raise SpaceError(f"{count:,} parameters, not below {below:,}")
+
     def learn(self, record: Record) -> None:
         """Take in how a trial ended, whether it was proposed here or by a driver before."""
         trial = self._running.pop(int(record["trial"]), None)
@@ -72,30 +87,43 @@ class Proposals:
             self._tried.add(json.dumps(record["settings"]))
             self._study.add_trial(self._ended(record))
             return
-        for step, value in known(record).items():
+        for step, value in self._known(record).items():
             trial.report(value, step)
-        if record["state"] == "finished":
-            self._study.tell(trial, record["validation_accuracy"])
-        else:
-            self._study.tell(trial, state=TrialState.PRUNED)
+        self._study.tell(trial, self._values(record), self._state(record))
 
     def _ended(self, record: Record) -> FrozenTrial:
-        finished = record["state"] == "finished"
         return create_trial(
-            state=TrialState.COMPLETE if finished else TrialState.PRUNED,
-            value=record["validation_accuracy"] if finished else None,
+            state=self._state(record),
+            values=self._values(record),
             params=self._space.values(record["settings"]),
             distributions=self._distributions,
-            intermediate_values=known(record),
+            intermediate_values=self._known(record),
         )
 
+    def _state(self, record: Record) -> TrialState:
+        if record["state"] == "finished":
+            return TrialState.COMPLETE
+        # Of two objectives Optuna can't rank what did not finish. But then none is stopped early, and few fail.
+        return TrialState.FAIL if self._frontier else TrialState.PRUNED
 
-def known(record: Record) -> dict[int, float]:
-    """What was measured of a trial on its way, by step; nothing of one that failed, so that it ranks last.
+    def _values(self, record: Record) -> list[float] | None:
+        """The objectives of a trial that finished."""
+        if record["state"] != "finished":
+            return None
+        accuracy = record["validation_accuracy"] or 0.0
+        if not self._frontier:
+            return [accuracy]
+        # Logarithms: a tenth fewer errors counts as much at 1 % as at 10 %, and a tenth fewer parameters likewise.
+        return [math.log(max(1 - accuracy, _LEAST)), math.log(record["parameters"] or 1)]
 
-    Optuna takes, of those that did not finish, the one that came farthest for the best.
-    """
-    return {} if record["state"] == "failed" else dict(enumerate(record["curve"], 1))
+    def _known(self, record: Record) -> dict[int, float]:
+        """What was measured of a trial on its way, by step; nothing of one that failed, so that it ranks last.
+
+        Optuna takes, of those that did not finish, the one that came farthest for the best.
+        """
+        if self._frontier or record["state"] == "failed":
+            return {}
+        return dict(enumerate(record["curve"], 1))
 
 
 class Rounded(TPESampler):

@@ -35,6 +35,7 @@ class Record(TypedDict):
     validation_accuracy: float | None  # last measured, six digits; of a finished one as in results/train/metrics.json
     validations: int  # how often it was measured
     curve: list[float]  # all that was measured
+    loss: float | None  # mean since the record before, six digits; of a finished one as in results/train/metrics.json
     parameters: int | None
     seconds: float  # of training
     node: str
@@ -44,7 +45,8 @@ class Record(TypedDict):
 class Basis(TypedDict):
     """What all trials of a sweep have in common: where one of these differs, they can't be compared."""
 
-    commit: str | None
+    commit: str | None  # told, not compared: another one may have changed a text
+    code: str  # SHA-256 of digits/, stages/ and scaling/, see `nodes.digest`; also of what is not committed
     data: dict[str, str]  # MD5 sums of what trials read
     params: dict[str, dict[str, Any]]  # `model` and `train`, for what the space leaves alone
     versions: dict[str, str]
@@ -169,6 +171,9 @@ def _lines(path: Path) -> Iterator[tuple[Record, int]]:
             if record.keys() != Record.__annotations__.keys() or record["trial"] in seen:
                 raise ValueError
         except (ValueError, AttributeError):
-            raise RecordsError(f"{path}: line {number} is no record of a trial, or its second; remove it") from None
+            raise RecordsError(
+                f"{path}: line {number} is no record of a trial as this version writes them, or its second; "
+                f"remove the line, or begin a new sweep"
+            ) from None
         seen.add(record["trial"])
         yield record, len(line)

@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from digits import params
 from digits.architecture import ModelParams
+from digits.dataset import CLASSES
 from digits.errors import PipelineError
 from digits.params import ParamsError
 from digits.recipe import TrainParams
@@ -71,6 +73,15 @@ def sections(settings: Mapping[str, Any], base: Base) -> tuple[ModelParams, Trai
         section, _, name = key.partition(".")
         merged[section][name] = value
     return params.parse(ModelParams, merged["model"], "model"), params.parse(TrainParams, merged["train"], "train")
+
+
+def parameter_count(model: ModelParams) -> int:
+    """Of a network that nobody has built yet, without torch."""
+    layers = zip(pairwise((1, *model.channels)), model.kernels, strict=True)
+    convolutions = sum(inputs * outputs * kernel**2 for (inputs, outputs), kernel in layers)
+    normalisations = 2 * sum(model.channels)
+    features = model.channels[-1] * model.sides()[-1] ** 2
+    return convolutions + normalisations + (features + 1) * CLASSES
 
 
 def _plain(value: Any) -> Any:

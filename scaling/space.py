@@ -4,13 +4,18 @@ train.learning_rate: { loguniform: [0.05, 0.8] }          # uniform, loguniform:
 train.batch_size: { choice: [48, 64, 96] }
 model.channels: [{ integer: [4, 16] }, { loginteger: [8, 64] }]   # of a list: one domain (or a value) an entry
 model: { choice: [{ kernels: [5, 4], pools: [3, 1] }, { kernels: [5, 5], pools: [2, 2] }] }     # several keys at once
+
+Two words beside the keys say what is wanted:
+
+objective: frontier             # the best network of each size; `accuracy`, the default, is the best one of all
+parameters: { below: 25000 }    # a network that has as many is not tried
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -18,8 +23,11 @@ from digits.errors import PipelineError
 from digits.params import ParamsError
 from scaling.settings import SECTIONS, SpaceError, checked
 
+Objective = Literal["accuracy", "frontier"]
+
 DEFAULT = Path("scaling/sweep.yaml")
 NUMBERS = ("uniform", "loguniform", "integer", "loginteger")
+OBJECTIVE, PARAMETERS = "objective", "parameters"
 EXPECTED = f"{{ choice: [...] }} or [lowest, highest] of one of {', '.join(NUMBERS)}"
 
 
@@ -49,11 +57,15 @@ class Space:
 
     document: dict[str, Any]
     domains: dict[str, Domain]  # by key, by key and position (`model.channels[0]`), or by section
+    objective: Objective = "accuracy"
+    below: int | None = None  # so many parameters has no network
 
     def settings(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Keys of params.yaml with their values, from a value for each domain (for a choice: its position)."""
         settings: dict[str, Any] = {}
         for key, written in self.document.items():
+            if key in (OBJECTIVE, PARAMETERS):
+                continue
             if isinstance(written, list):
                 names = [f"{key}[{index}]" for index in range(len(written))]
                 settings[key] = [
@@ -110,10 +122,13 @@ def parse(document: object) -> Space:
     """
     if not isinstance(document, Mapping) or not document:
         raise SpaceError("expected keys such as `train.learning_rate: { loguniform: [0.05, 0.8] }`, found none")
-    typed: dict[str, Any] = {}
+    typed: dict[str, Any] = {key: document[key] for key in (OBJECTIVE, PARAMETERS) if key in document}
+    objective, below = _wanted(**typed)
     domains: dict[str, Domain] = {}
     varied: list[str] = []
     for key, written in document.items():
+        if key in (OBJECTIVE, PARAMETERS):
+            continue
         if key in SECTIONS:
             domains[key] = choice = _several(key, written)
             typed[key] = {"choice": list(choice.values)}
@@ -136,7 +151,19 @@ def parse(document: object) -> Space:
         raise SpaceError(f"{twice[0]}: given twice, alone and in a choice of several keys")
     if not domains:
         raise SpaceError("nothing in it is free: give a key a choice or a range")
-    return Space(typed, domains)
+    return Space(typed, domains, objective, below)
+
+
+def _wanted(objective: Any = "accuracy", parameters: Any = None) -> tuple[Objective, int | None]:
+    """Read what is no key of params.yaml."""
+    if objective not in get_args(Objective):
+        raise SpaceError(f"objective: expected one of {', '.join(get_args(Objective))}; found {objective!r}")
+    if parameters is None:
+        return objective, None
+    below = parameters.get("below") if isinstance(parameters, Mapping) and len(parameters) == 1 else None
+    if not isinstance(below, int) or below < 1:
+        raise SpaceError(f"parameters: expected {{ below: 25000 }} or another number; found {parameters!r}")
+    return objective, below
 
 
 def _entry(key: str, index: int, value: object) -> Any:

@@ -49,7 +49,7 @@ class Training(tune.Trainable):
         self._settings = json.loads(new_config["settings"])
         self._steps: Iterator[None] | None = None
         self._state: dict[str, Any] = {
-            **{"outcome": None, "error": None, "parameters": None, "seconds": 0.0, "curve": []},
+            **{"outcome": None, "error": None, "parameters": None, "seconds": 0.0, "curve": [], "loss": None},
             **{METRIC: 0.0, TIME: 0, "node": node()},
         }
         return True
@@ -98,7 +98,7 @@ class Training(tune.Trainable):
                 continue
             curve = self._state["curve"]
             curve.append(round(record.validation_accuracy, 6))
-            self._state |= {METRIC: curve[-1], TIME: percent(len(curve), params)}
+            self._state |= {METRIC: curve[-1], TIME: percent(len(curve), params), "loss": round(record.loss, 6)}
             if record.step == record.steps:
                 self._state["outcome"] = "finished"
             yield

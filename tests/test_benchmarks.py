@@ -62,7 +62,6 @@ def test_a_choice_is_a_network_within_the_limits(name):
     model, train = choices.params(choices.CHOICES[name], ROOT / "params.yaml")
     parameters = parameter_count(DigitClassifier(model))
     assert parameters < 25_000
-    assert str(parameters) == name or not name.isdecimal()
     assert train.epochs == 1
 
 

@@ -44,6 +44,26 @@ def test_what_happens_to_be_in_the_environment_is_no_option(target, given, optio
     assert option not in command(target, **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("split", "files"),
+    [
+        ("validation", {"train.npz", "validation.npz", "statistics.json"}),
+        ("test", {"train.npz", "validation.npz", "statistics.json", "test.npz"}),
+    ],
+)
+def test_seeds_pull_what_is_read_for_their_split_and_is_not_there(tmp_path, split, files):
+    ready = ["--dry-run", "--assume-old=.venv/installed"]
+    answer = subprocess.run(
+        ["make", f"--file={ROOT / 'Makefile'}", *ready, "seeds", f"SPLIT={split}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pulled = [line.split()[2:] for line in answer.stdout.splitlines() if line.startswith("dvc pull ")]
+    assert {path for paths in pulled for path in paths} == {f"data/prepared/{name}" for name in files}
+
+
 @pytest.mark.parametrize("value", ["0", "no", ""])
 def test_a_switch_can_be_off(value):
     assert "--watch" not in command("deploy", f"WATCH={value}")

@@ -4,11 +4,10 @@ import torch
 import yaml
 from torch import nn
 
-from benchmarks import accuracy, choices, frontier, pipeline, retraining, speed
+from benchmarks import accuracy, choices, pipeline, retraining, speed
 from digits.dataset import Labelled, describe
 from digits.model import parameter_count
 from digits.storage import read_json, write_arrays, write_json
-from scaling.frontier import Point
 from stages.preprocess import STATISTICS, TRAIN, VALIDATION
 from tests.benchmarks.measured import ROOT
 
@@ -67,9 +66,7 @@ def test_accuracies_are_summed_up():
     assert retraining.mean([(99.0, 90.0), (99.5, 91.0)], 1) == "90.50"
 
 
-def test_a_network_of_the_frontier_is_a_row_of_its_seeds():
-    point = Point(("a", "b"), 1241, "Conv5 5", (0.9840, 0.9850))
-    assert frontier.row(point) == ["1,241", "Conv5 5", "98.45 ± 0.07", "98.40"]
+def test_overrides_are_what_yaml_makes_of_them():
     assert choices.values(["train.learning_rate=0.2", "model.pools=[3,2]"]) == {
         "train.learning_rate": 0.2,
         "model.pools": [3, 2],

@@ -1,102 +1,137 @@
-"""Seeds and kept trials on the real data: what they find is what `dvc exp run` finds, and DVC treats it as its own."""
+"""Kept trials and seeds on the real data: what they find is what the pipeline finds, and DVC treats it as its own."""
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
-from digits.storage import write_json
+from tests.e2e.project import Project
+from tests.e2e.ray_cluster import Nodes
+from tests.e2e.test_make import provide_environment
 
 pytestmark = pytest.mark.e2e
 
 NAME = "sweep-night-00000"
 METRICS = {"train": "results/train/metrics.json", "evaluate": "results/evaluate/metrics.json"}
+PULLED = {"train.npz", "validation.npz", "statistics.json"}
 
 
 @pytest.fixture(scope="module")
-def lab(fast, tmp_path_factory):
-    """A copy of the project in which nothing has been tried yet."""
-    return fast.copy(tmp_path_factory.mktemp("lab") / "project")
+def space(tmp_path_factory) -> Path:
+    """A file with nothing in its space but seed 1."""
+    file = tmp_path_factory.mktemp("space") / "space.yaml"
+    file.write_text("train.seed: { choice: [1] }\n")
+    return file
 
 
-def accuracy(lab, split: str) -> float:
-    """Of seed 1, as the evaluation of several seeds has it."""
-    out = lab.run("python", "-m", "scaling.seeds", "--seeds=2", f"--split={split}")
+@pytest.fixture(scope="module")
+def lab(pushed, tmp_path_factory) -> Project:
+    """A fresh clone in which nothing has been pulled or tried yet."""
+    project = pushed.clone(tmp_path_factory.mktemp("lab") / "project")
+    provide_environment(project)
+    return project
+
+
+@pytest.fixture(scope="module")
+def kept(lab, space) -> str:
+    """What was printed by a sweep whose one trial was kept, in a clone that has what the sweep needs and no more."""
+    said = lab.run("make", "sweep", f"SPACE={space}", "TRIALS=1", "NAME=night", "KEEP=1")
+    assert {path.name for path in (lab / "data/prepared").iterdir()} == PULLED
+    return said
+
+
+@pytest.fixture(scope="module")
+def again(lab, kept) -> tuple[str, str]:
+    """The commit of the experiment, and what was printed when its trial was to be kept again, with two seeds."""
+    before = commit(lab, NAME)
+    return before, lab.run("make", "keep", "SWEEP=night", "BEST=1", "SEEDS=2")
+
+
+def record(project: Project) -> dict:
+    """Of the one trial."""
+    return json.loads((project / "sweeps/night/trials.jsonl").read_text())
+
+
+def commit(project: Project, name: str) -> str:
+    """Of an experiment."""
+    return project.git("for-each-ref", "--format=%(objectname)", f"refs/exps/**/{name}").strip()
+
+
+def metrics(project: Project, stage: str, name: str = NAME) -> dict:
+    """What an experiment measured."""
+    return json.loads(project.git("show", f"{commit(project, name)}:{METRICS[stage]}"))
+
+
+def test_the_experiment_of_a_fresh_clone_equals_the_trial_to_the_bit(lab, kept):
+    assert f"{NAME}: number 1 by validation accuracy" in kept
+    assert "loss and validation accuracies equal to the bit" in kept
+    found = metrics(lab, "train")
+    assert found["train"]["loss"] == record(lab)["loss"]
+    assert found["validation"]["accuracy"] == record(lab)["validation_accuracy"]
+    first = json.loads((lab / METRICS["train"]).read_text())
+    assert found["train"]["loss"] != first["train"]["loss"]  # so equality says something
+
+
+@pytest.fixture(scope="module")
+def driven(pushed, space, env, tmp_path_factory) -> tuple[Project, str]:
+    """The same from a clone without any data, whose trial ran on a node of a cluster."""
+    folder = tmp_path_factory.mktemp("cluster")
+    driver, nodes = pushed.clone(folder / "driver"), Nodes(folder / "nodes", env)
+    sweep = ("python", "-m", "scaling.sweep", f"--space={space}", "--trials=1", "--name=night", "--keep=1")
+    try:
+        nodes.add("a")
+        said = driver.run(*sweep, env=nodes.env | {"MNIST_NODE_CACHE": str(nodes.cache("driver"))})
+    finally:
+        nodes.close()
+    return driver, said
+
+
+def test_so_does_that_of_a_cluster_s_trial_whose_driver_has_no_data(lab, kept, driven):
+    driver, said = driven
+    assert "loss and validation accuracies equal to the bit" in said
+    assert not (driver / "data/prepared").exists()
+    assert (record(driver)["loss"], record(driver)["curve"]) == (record(lab)["loss"], record(lab)["curve"])
+    assert metrics(driver, "evaluate") == metrics(lab, "evaluate")
+
+
+@pytest.mark.parametrize(("split", "stage"), [("validation", "train"), ("test", "evaluate")])
+def test_seeds_find_what_the_experiment_found(lab, kept, split, stage):
+    out = lab.run("make", "seeds", "SEEDS=2", f"SPLIT={split}")
     assert re.search(rf"^{split} accuracy .*\nworkspace .* 2$", out, re.MULTILINE)
-    return round(float(re.search(r"^workspace, seed 1: (.+) %", out, re.MULTILINE)[1]) / 100, 6)
-
-
-@pytest.fixture(scope="module")
-def seed(lab):
-    """Accuracies of seed 1, by split."""
-    return {split: accuracy(lab, split) for split in ("validation", "test")}
-
-
-@pytest.fixture(scope="module")
-def kept(lab, seed):
-    """What was printed when a trial of seed 1, with those figures, was kept."""
-    parameters = json.loads((lab / METRICS["evaluate"]).read_text())["parameters"]
-    record = {
-        "trial": "00000",
-        "settings": {"train.seed": 1},
-        "state": "finished",
-        "validation_accuracy": seed["validation"],
-        "validations": 1,
-        "curve": [seed["validation"]],
-        "parameters": parameters,
-        "seconds": 1.0,
-        "node": "another",
-        "error": None,
-    }
-    base = {section: lab.params[section] for section in ("model", "train")}
-    commit = lab.git("rev-parse", "HEAD").strip()
-    write_json(
-        lab / "sweeps/night/sweep.json",
-        {"space": {}, "trials": 1, "seed": 0, "keep": 1, "commit": commit, "data": {}, "params": base, "versions": {}},
-    )
-    (lab / "sweeps/night/trials.jsonl").write_text(json.dumps(record) + "\n")
-    return lab.run("python", "-m", "scaling.keep", "--sweep=night", "--best=1")
-
-
-def metrics(lab, stage: str) -> dict:
-    commit = lab.git("for-each-ref", "--format=%(objectname)", f"refs/exps/**/{NAME}").strip()
-    return json.loads(lab.git("show", f"{commit}:{METRICS[stage]}"))
-
-
-def test_the_experiment_equals_the_trial_to_the_bit(lab, kept):
-    assert "validation accuracies equal to the bit" in kept
-    assert "NOT" not in kept
-
-
-def test_seeds_find_what_the_experiment_found(lab, seed, kept):
-    assert metrics(lab, "train")["validation"]["accuracy"] == seed["validation"]
-    assert metrics(lab, "evaluate")["accuracy"] == seed["test"]
-    first = json.loads((lab / METRICS["train"]).read_text())["validation"]["accuracy"]
-    assert seed["validation"] != first  # another seed finds something else, so equality says something
+    found = round(float(re.search(r"^workspace, seed 1: (.+) %", out, re.MULTILINE)[1]) / 100, 6)
+    measured = metrics(lab, stage)
+    assert found == (measured["accuracy"] if split == "test" else measured["validation"]["accuracy"])
 
 
 def test_the_workspace_is_as_it_was(lab, kept):
     assert lab.git("status", "--porcelain") == ""
-    assert lab.repro() == ()
+    assert lab.repro("--dry", "--allow-missing") == ()
 
 
 def test_dvc_shows_and_compares_it(lab, kept):
-    (commit,) = (item for item in json.loads(lab.dvc("exp", "show", "--json")) if item["rev"] != "workspace")
-    assert [experiment["name"] for experiment in commit["experiments"]] == [NAME]
+    (main,) = (item for item in json.loads(lab.dvc("exp", "show", "--json")) if item["rev"] != "workspace")
+    assert NAME in [experiment["name"] for experiment in main["experiments"]]
     changed = json.loads(lab.dvc("exp", "diff", "main", NAME, "--json"))
     assert changed["params"] == {"params.yaml": {"train.seed": {"old": 0, "new": 1, "diff": 1}}}
     assert METRICS["evaluate"] in changed["metrics"]
 
 
-def test_what_is_kept_is_not_run_again(lab, kept):
-    before = lab.git("for-each-ref", "refs/exps")
-    assert "equal to the bit" in lab.run("python", "-m", "scaling.keep", "--sweep=night", "--best=1")
-    assert lab.git("for-each-ref", "refs/exps") == before
+def test_what_is_kept_is_not_run_again_and_another_seed_is(lab, again):
+    before, said = again
+    assert "equal to the bit" in said
+    assert f"{NAME}-seed0: validation accuracy " in said
+    assert commit(lab, NAME) == before
+    for stage, path in METRICS.items():
+        committed = json.loads((lab / path).read_text())  # seed 0 is what the project was run with
+        assert metrics(lab, stage, f"{NAME}-seed0") == committed
 
 
-def test_the_frontier_has_its_test_accuracy(lab, seed, kept):
-    out = lab.run("python", "-m", "scaling.frontier", "--sweep=night")
-    assert f"| **{seed['validation']:.2%}** | {seed['test']:.2%} |" in out
+def test_the_frontier_has_the_test_accuracy_of_both_seeds(lab, again):
+    accuracies = [metrics(lab, "evaluate", name)["accuracy"] for name in (NAME, f"{NAME}-seed0")]
+    table = (lab / "sweeps/night/frontier.md").read_text()
+    tested = f"{sum(accuracies) / 2:.2%} ({min(accuracies):.2%} to {max(accuracies):.2%}, 2 seeds)"
+    assert f"| **{record(lab)['validation_accuracy']:.2%}** | {tested} |" in table
     assert (lab / "sweeps/night/frontier.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
@@ -106,6 +141,7 @@ def test_a_colleague_gets_it_and_takes_it(lab, kept, tmp_path):
     lab.dvc("exp", "push", "shared", NAME)
     colleague = lab.copy(tmp_path / "colleague")
     colleague.dvc("exp", "remove", NAME)
+    colleague.dvc("pull")
     colleague.dvc("exp", "pull", "shared", NAME)
     colleague.dvc("exp", "apply", NAME)
     assert colleague.params["train"]["seed"] == 1

@@ -2,15 +2,18 @@
 
 import hashlib
 import json
-import platform
+import socket
 import subprocess
 from pathlib import Path
 
 import yaml
 
 from digits.storage import write_json
+from scaling.nodes import digest
 from scaling.records import SWEEPS
 from tests import synthetic
+
+CODE = "digits/code.py"
 
 
 def git(*arguments: str) -> str:
@@ -29,7 +32,8 @@ def commit(message: str = "change") -> str:
 def repository(folder: Path) -> None:
     """A repository with params and a pipeline's file, which is the working folder already."""
     synthetic.write_params(folder)
-    (folder / "code.py").write_text("one = 1\n")
+    (folder / "digits").mkdir()
+    (folder / CODE).write_text("one = 1\n")
     (folder / ".gitignore").write_text("/sweeps/\n")
     git("init", "--quiet")
     commit()
@@ -43,6 +47,7 @@ def experiment(
     test: float = 0.95,
     parameters: int = 500,
     curve: tuple[float, ...] = (0.9, 0.96),
+    loss: float = 0.34,
 ) -> str:
     """Make a DVC experiment as `dvc exp run` leaves it, from the commit that is checked out. Returns its commit."""
     base = git("rev-parse", "HEAD")
@@ -51,14 +56,14 @@ def experiment(
         section, _, option = key.partition(".")
         params[section][option] = value
     Path("params.yaml").write_text(yaml.safe_dump(params))
-    write_json(Path("results/train/metrics.json"), {"validation": {"accuracy": validation}})
+    write_json(Path("results/train/metrics.json"), {"train": {"loss": loss}, "validation": {"accuracy": validation}})
     write_json(Path("results/evaluate/metrics.json"), {"accuracy": test, "parameters": parameters})
     rows = "".join(f"{step}\t{value}\n" for step, value in enumerate(curve))
     place = Path("results/train/plots/metrics/validation/accuracy.tsv")
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(f"step\taccuracy\n{rows}")
-    code = hashlib.md5(Path("code.py").read_bytes(), usedforsecurity=False).hexdigest()
-    deps = [{"path": "code.py", "md5": code}, {"path": "data/train.npz", "md5": "1"}]
+    code = hashlib.md5(Path(CODE).read_bytes(), usedforsecurity=False).hexdigest()
+    deps = [{"path": CODE, "md5": code}, {"path": "data/train.npz", "md5": "1"}]
     Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"train": {"deps": deps}}}))
     made = commit(name)
     git("update-ref", f"refs/exps/{base[:2]}/{base[2:]}/{name}", made)
@@ -75,9 +80,10 @@ def record(trial: str, settings: dict[str, object] | None = None, **changes: obj
         "validation_accuracy": 0.96,
         "validations": 2,
         "curve": [0.9, 0.96],
+        "loss": 0.34,
         "parameters": 500,
         "seconds": 1.0,
-        "node": f"{platform.node()}:65fea8ea",
+        "node": f"{socket.gethostname()}:65fea8ea",
         "error": None,
     } | changes
 
@@ -90,6 +96,7 @@ def sweep(name: str, *trials: dict[str, object], **changes: object) -> None:
         "seed": 0,
         "keep": 3,
         "commit": git("rev-parse", "HEAD"),
+        "code": digest(Path()),
         "data": {"data/train.npz": "1"},
         "params": {section: synthetic.PARAMS[section] for section in ("model", "train")},
         "versions": {},

@@ -21,19 +21,6 @@ def trial(number: int, parameters: int, accuracy: float, **changes: object) -> d
     return lab.record(f"{number:05}", settings, parameters=parameters, validation_accuracy=accuracy, **changes)
 
 
-def test_on_the_frontier_is_who_is_not_beaten_by_one_as_small():
-    trials = [
-        trial(0, 900, 0.97),
-        trial(1, 500, 0.96),
-        trial(2, 500, 0.95),
-        trial(3, 700, 0.96),  # as good as a smaller one
-        trial(4, 800, 0.99, state="stopped"),
-        trial(5, 300, 0.90),
-        trial(6, 1000, 0.97),
-    ]
-    assert [record["trial"] for record in frontier.pareto(trials)] == ["00005", "00001", "00000"]
-
-
 def test_seeds_of_the_same_params_are_one_point():
     for seed, accuracy in ((0, 0.97), (1, 0.99)):
         lab.experiment(f"a-{seed}", {"train.seed": seed}, test=accuracy)

@@ -1,14 +1,12 @@
-import json
-import re
 import sys
-from pathlib import Path
 
 import pytest
 
 from digits.errors import PipelineError
-from scaling import equality, keep
+from scaling import keep, running
 from scaling.experiments import ExperimentError, experiments, measured
 from scaling.keep import KeepError
+from scaling.nodes import versions
 from tests.scaling import lab
 
 
@@ -34,30 +32,12 @@ def runs(monkeypatch):
             raise ExperimentError("the loss became nan")
         return lab.experiment(label, dict(settings), **made.found)
 
-    monkeypatch.setattr(keep, "pipeline", pipeline)
+    monkeypatch.setattr(running, "pipeline", pipeline)
     return made
 
 
 def rate(value: float) -> dict[str, object]:
     return {"train.learning_rate": value}
-
-
-def test_the_best_are_finished_and_in_their_order():
-    trials = [
-        lab.record("00000", rate(0.1), validation_accuracy=0.98),
-        lab.record("00001", rate(0.2), validation_accuracy=0.99, parameters=700),
-        lab.record("00002", rate(0.3), validation_accuracy=0.99, parameters=600),
-        lab.record("00003", rate(0.4), validation_accuracy=0.999, state="stopped"),
-        lab.record("00004", rate(0.5), validation_accuracy=None, parameters=None, state="failed", error="nan"),
-        lab.record("00005", rate(0.6), validation_accuracy=0.99, parameters=600),
-    ]
-    assert [record["trial"] for record in keep.best(trials, 9)] == ["00002", "00005", "00001", "00000"]
-    assert [record["trial"] for record in keep.best(trials, 2)] == ["00002", "00005"]
-
-
-def test_the_same_settings_are_kept_once():
-    trials = [lab.record("00000", rate(0.1)), lab.record("00001", rate(0.1)), lab.record("00002", rate(0.2))]
-    assert [record["trial"] for record in keep.best(trials, 2)] == ["00000", "00002"]
 
 
 def test_trials_become_experiments_that_equal_them(runs, capsys):
@@ -67,8 +47,40 @@ def test_trials_become_experiments_that_equal_them(runs, capsys):
     assert [(item.differences, item.problem) for item in kept] == [([], None)] * 2
     assert measured(experiments()["sweep-night-00001"]).train.learning_rate == 0.2
     out = capsys.readouterr().out
-    assert out.count("validation accuracies equal to the bit; 500 parameters, test accuracy 95.00%") == 2
+    assert out.count("loss and validation accuracies equal to the bit; 500 parameters, test accuracy 95.00%") == 2
     assert "dvc exp apply sweep-night-00000" in out
+
+
+SIZES = [
+    lab.record("00000", rate(0.1), parameters=500, validation_accuracy=0.95),
+    lab.record("00001", rate(0.2), parameters=900, validation_accuracy=0.97),
+    lab.record("00002", rate(0.3), parameters=950, validation_accuracy=0.96),  # beaten by one that is smaller
+    lab.record("00003", rate(0.4), parameters=9000, validation_accuracy=0.99),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "space", "labels"),
+    [
+        (["--best=2"], {}, ["00003", "00001"]),
+        (["--best=2", "--frontier"], {}, ["00000", "00003"]),
+        (["--best=2"], {"objective": "frontier"}, ["00000", "00003"]),
+        (["--frontier"], {"objective": "accuracy"}, ["00000", "00001", "00003"]),
+    ],
+)
+def test_the_best_of_each_size_are_kept_where_they_are_wanted(monkeypatch, runs, options, space, labels):
+    lab.sweep("night", *SIZES, space=space)
+    monkeypatch.setattr(sys, "argv", ["keep", "--sweep=night", *options])
+    with pytest.raises(KeepError):  # what `runs` found is another network, each time of 500 parameters
+        keep.main()
+    assert list(runs) == [f"sweep-night-{label}" for label in labels]
+
+
+def test_what_is_kept_of_a_frontier_is_told_with_its_size(runs, capsys):
+    lab.sweep("night", *SIZES)
+    keep.keep("night", 2, frontier=True)
+    told = "sweep-night-00000: best validation accuracy with at most 500 parameters, 95.00%"
+    assert told in capsys.readouterr().out
 
 
 def test_what_is_kept_already_is_not_run_again(runs):
@@ -113,6 +125,7 @@ def test_another_experiment_of_that_name_is_not_taken_for_it(runs):
         ({"validation": 0.95}, "validation accuracy 0.95, not 0.96"),
         ({"parameters": 501}, "501 parameters, not 500"),
         ({"curve": (0.91, 0.96)}, "on the way [0.91, 0.96], not [0.9, 0.96]"),
+        ({"loss": 0.340001}, "training loss 0.340001, not 0.34"),
     ],
 )
 def test_a_difference_without_a_reason_is_an_error(runs, capsys, monkeypatch, found, told):
@@ -129,21 +142,36 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
     lab.sweep(
         "night",
         lab.record("00000", settings, node="another"),
-        versions={"torch": "2.0.0", "python": equality.version("python")},
+        versions=versions() | {"torch": "2.0.0", "ray": "1.0.0", "optuna": "1.0.0"},
         data={"data/train.npz": "2"},
     )
-    (tmp_path / "code.py").write_text("one = 2\n")
+    (tmp_path / lab.CODE).write_text("one = 2\n")
+    before = lab.git("rev-parse", "HEAD")
     lab.commit()
     runs.found = {"validation": 0.95}
     monkeypatch.setattr(sys, "argv", ["keep", "--sweep=night"])
     keep.main()
     out = capsys.readouterr().out
-    assert f"the sweep had torch 2.0.0, here it is {equality.version('torch')}" in out
+    assert f"the sweep had torch 2.0.0, here it is {versions()['torch']}" in out
     assert "data/train.npz is not what the sweep had" in out
-    assert re.search(r"code\.py is not as in commit \w{7}, with which the sweep ran", out)
+    assert "digits, stages, scaling are not the code that the sweep ran with" in out
+    assert f"digits/code.py is not as in commit {before[:7]}, from which the sweep was begun" in out
     assert "the trial ran on another: " in out
     assert "train.instructions: native" in out
-    assert "python" not in out
+    for name in ("python", "numpy", "ray", "optuna"):
+        assert f"the sweep had {name}" not in out
+
+
+def test_code_that_was_not_committed_is_known_as_well(runs, capsys, tmp_path, monkeypatch):
+    (tmp_path / lab.CODE).write_text("one = 2\n")
+    lab.sweep("night", lab.record("00000", {"train.instructions": "native"}))
+    lab.git("checkout", "--quiet", lab.CODE)
+    runs.found = {"validation": 0.95}
+    assert "are not the code that the sweep ran with" in "".join(keep.keep("night", 1)[0].reasons)
+    (tmp_path / lab.CODE).write_text("one = 2\n")
+    lab.commit()
+    monkeypatch.setattr(running, "experiments", dict)  # so that it runs again, from here
+    assert keep.keep("night", 1)[0].reasons == ["train.instructions: native computes as each processor does it best"]
 
 
 def test_more_seeds_are_experiments_of_their_own(runs, capsys):
@@ -154,6 +182,17 @@ def test_more_seeds_are_experiments_of_their_own(runs, capsys):
         "sweep-night-00000-seed0": 0,
         "sweep-night-00000-seed2": 2,
     }
+
+
+def test_a_seed_that_fails_is_an_error_and_the_others_go_on(runs, capsys, monkeypatch):
+    lab.sweep("night", lab.record("00000", rate(0.1)))
+    runs.fail = ("sweep-night-00000-seed1",)
+    monkeypatch.setattr(sys, "argv", ["keep", "--sweep=night", "--seeds=3"])
+    with pytest.raises(KeepError, match=r"see above: sweep-night-00000-seed1$"):
+        keep.main()
+    out = capsys.readouterr().out
+    assert "sweep-night-00000-seed1: FAILED: the loss became nan" in out
+    assert "sweep-night-00000-seed2: validation accuracy 96.00%, test accuracy 95.00%" in out
 
 
 @pytest.mark.parametrize("own", [0, 1, 7])
@@ -173,36 +212,3 @@ def test_a_value_that_params_yaml_could_not_hold_is_refused_before_anything_runs
 def test_a_sweep_that_is_not_there(capsys):
     with pytest.raises(PipelineError, match="nothing"):
         keep.keep("nothing", 1)
-
-
-@pytest.fixture
-def dvc(tmp_path, monkeypatch):
-    """A program of that name that notes its arguments down and fails."""
-    program = tmp_path / "bin/dvc"
-    program.parent.mkdir()
-    program.write_text(
-        f"#!{sys.executable}\nimport json, sys\njson.dump(sys.argv[1:], open('arguments', 'w'))\n"
-        "[print('line', number) for number in range(30)]\nsys.exit('ERROR: failed to reproduce train')\n"
-    )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
-    return tmp_path / "arguments"
-
-
-def test_the_pipeline_runs_beside_the_workspace_and_says_why_it_failed(dvc):
-    settings = {
-        "model.channels": [4, 8],
-        "train.learning_rate": 1e-5,
-        "train.whitening": True,
-        "train.optimizer": "sgd",
-    }
-    with pytest.raises(ExperimentError) as error:
-        keep.pipeline("night", settings)
-    assert json.loads(Path(dvc).read_text()) == [
-        *("exp", "run", "--temp", "--pull", "--name", "night"),
-        *("--set-param=model.channels=[4,8]", "--set-param=train.learning_rate=1e-05"),
-        *("--set-param=train.whitening=true", '--set-param=train.optimizer="sgd"', "evaluate"),
-    ]
-    assert "failed to reproduce train" in str(error.value)
-    assert "line 29" in str(error.value)
-    assert "line 3\n" not in str(error.value)

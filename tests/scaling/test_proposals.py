@@ -1,8 +1,10 @@
+import math
+
 import optuna
 import pytest
 
 from scaling.proposals import Proposals
-from scaling.settings import SpaceError, base
+from scaling.settings import SpaceError, base, parameter_count, sections
 from scaling.space import parse
 
 SPACE = parse(
@@ -116,6 +118,52 @@ def test_a_space_in_which_nothing_goes_together_is_an_error(proposals):
     made = proposals(parse({"model.kernels": {"choice": [[27, 5], [3]]}}))
     with pytest.raises(SpaceError, match="nothing in the space goes together: model: "):
         made.propose(0)
+
+
+LARGE = {"model.channels": [{"loginteger": [2, 200]}, 8], "train.learning_rate": {"loguniform": [0.01, 1.0]}}
+
+
+def sizes(made, count=60, known=()) -> list:
+    """Records of trials that are the better the larger their network, and the closer to one rate."""
+    records = list(known)
+    for ended in known:
+        made.learn(ended)
+    for number in range(len(known), count):
+        settings = made.propose(number)
+        size = parameter_count(sections(settings, base())[0])
+        error = size**-0.5 * (1 + abs(math.log(settings["train.learning_rate"] / 0.1)))
+        state = "failed" if number % 7 == 6 else "finished"
+        curve = () if state == "failed" else (max(0.0, 1 - error),)
+        records.append(record(number, settings, state, curve) | {"parameters": size})
+        made.learn(records[-1])
+    return records
+
+
+def test_a_network_that_is_too_large_is_not_proposed(proposals):
+    for ended in sizes(proposals(parse(LARGE | {"parameters": {"below": 5000}}))):
+        assert ended["parameters"] < 5000
+    assert max(ended["parameters"] for ended in sizes(proposals(parse(LARGE)))) > 5000
+
+
+def test_a_space_of_which_all_is_too_large_is_an_error(proposals):
+    made = proposals(parse(LARGE | {"parameters": {"below": 20}}))
+    with pytest.raises(SpaceError, match=r"nothing in the space goes together: [\d,]+ parameters, not below 20"):
+        made.propose(0)
+
+
+def test_where_the_frontier_is_wanted_small_networks_are_proposed_as_well_as_large_ones(proposals):
+    last = {}
+    for objective in ("accuracy", "frontier"):
+        ended = sizes(proposals(parse(LARGE | {"objective": objective})))
+        last[objective] = sorted(one["parameters"] for one in ended[-30:])
+    assert last["frontier"][10] < 2000 < last["accuracy"][10]
+    assert last["frontier"][-1] > 5000
+
+
+def test_who_knows_the_records_goes_on_with_a_frontier_as_if_nothing_had_happened(proposals):
+    space = parse(LARGE | {"objective": "frontier"})
+    whole = sizes(proposals(space), 24)
+    assert sizes(proposals(space), 24, whole[:13]) == whole
 
 
 def test_optuna_says_nothing(proposals, capfd):

@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import pytest
+import yaml
 
 from digits.params import ParamsError
 from scaling import space
@@ -27,6 +30,21 @@ def test_default_space_is_one():
     found = space.load()
     assert isinstance(found, Space)
     assert len(found.domains) > 5
+
+
+@pytest.mark.parametrize("path", sorted(Path("scaling").resolve().glob("*.yaml")), ids=lambda path: path.name)
+def test_a_space_has_no_network_that_check_would_refuse(path):
+    limits = yaml.safe_load((path.parents[1] / "params.yaml").read_text())["check"]["limits"]
+    assert space.load(path).document["parameters"] == limits["parameters"]
+
+
+def test_what_is_wanted_is_no_key():
+    found = parse({"objective": "frontier", "parameters": {"below": 9}, **WRITTEN})
+    assert (found.objective, found.below, found.domains) == ("frontier", 9, parse(WRITTEN).domains)
+    assert found.settings(VALUES) == SETTINGS
+    assert found.values(SETTINGS) == VALUES
+    assert parse(found.document) == found
+    assert (parse(WRITTEN).objective, parse(WRITTEN).below) == ("accuracy", None)
 
 
 def test_domains_are_named_by_key_by_entry_and_by_section():
@@ -109,6 +127,11 @@ def test_mistakes_read_as_those_of_params_yaml(written, message):
         ),
         ({"train.warmup": {"integer": [0, 0.5]}}, r"train\.warmup: has any numbers; use uniform"),
         ({"model.channels": [16, 48]}, "nothing in it is free"),
+        ({"objective": "frontier", "parameters": {"below": 9}}, "nothing in it is free"),
+        ({"objective": "speed", **WRITTEN}, "objective: expected one of accuracy, frontier; found 'speed'"),
+        ({"parameters": 9, **WRITTEN}, r"parameters: expected \{ below: 25000 \} or another number; found 9"),
+        ({"parameters": {"below": 0}, **WRITTEN}, r"parameters: expected .*; found \{'below': 0\}"),
+        ({"parameters": {"below": 9, "above": 1}, **WRITTEN}, "parameters: expected"),
         ({"model": {"choice": [{"pools": [3]}, {"kernels": [3]}]}}, "model: every choice needs the same keys, pools"),
         ({"model": {"choice": [3]}}, r"model: expected \{ choice: \[\{ key: value"),
         (

@@ -37,13 +37,13 @@ def steps(worker) -> list:
     return results
 
 
-def of_the_stage(**values) -> tuple[float, int]:
+def of_the_stage(**values) -> tuple[float, float, int]:
     """What the pipeline's stage comes to with the same settings."""
     synthetic.write_params(Path(), train=values)
     train.main()
-    accuracy = json.loads(Path("results/train/metrics.json").read_text())["validation"]["accuracy"]
+    metrics = json.loads(Path("results/train/metrics.json").read_text())
     lines = Path("results/train/plots/metrics/validation/accuracy.tsv").read_text().splitlines()
-    return accuracy, len(lines) - 1
+    return metrics["validation"]["accuracy"], metrics["train"]["loss"], len(lines) - 1
 
 
 def test_a_step_is_a_measurement_and_the_last_one_is_what_the_stage_says(worker):
@@ -52,7 +52,8 @@ def test_a_step_is_a_measurement_and_the_last_one_is_what_the_stage_says(worker)
     assert (last["outcome"], last["percent"], len(last["curve"])) == ("finished", 100, 2)
     assert last["parameters"] > 0
     assert last["node"] == "here:1"
-    assert (last["validation_accuracy"], len(last["curve"])) == of_the_stage(learning_rate=0.03, seed=5)
+    found = last["validation_accuracy"], last["loss"], len(last["curve"])
+    assert found == of_the_stage(learning_rate=0.03, seed=5)
 
 
 def test_a_warm_worker_comes_to_the_same_whatever_it_did_before(worker, monkeypatch):

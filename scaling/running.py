@@ -1,0 +1,59 @@
+"""The pipeline run as a DVC experiment of a given name, with given params, in a folder beside the workspace."""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+from scaling.experiments import ExperimentError, document, experiments, trained
+from scaling.settings import Base, sections
+
+
+def ensure(label: str, base: Base, settings: Mapping[str, Any]) -> str:
+    """Commit of the DVC experiment of that name, which is run if it is not there.
+
+    Args:
+        label: name of the experiment.
+        base: params that hold where `settings` say nothing, whatever the workspace has.
+        settings: such as {"train.seed": 1}.
+
+    Raises:
+        ParamsError: params.yaml could not hold that.
+        ExperimentError: the run fails; or there is one of that name, with other params.
+    """
+    wanted = sections(settings, base)
+    commit = experiments().get(label)
+    if commit is None:
+        here = document(None, "params.yaml")
+        differing = {
+            f"{section}.{key}": value
+            for section, values in base.items()
+            for key, value in values.items()
+            if here.get(section, {}).get(key) != value
+        }
+        commit = pipeline(label, differing | dict(settings))
+    if trained(commit) != wanted:
+        raise ExperimentError(
+            f"{label}: there is an experiment of this name with other params; "
+            f"remove it with `dvc exp remove {label}`, or give the sweep another name"
+        )
+    return commit
+
+
+def pipeline(label: str, settings: Mapping[str, Any]) -> str:
+    """Run an experiment in a folder of its own, as far as `evaluate`, and return its commit.
+
+    Raises:
+        ExperimentError: it fails. Its text ends with what was printed last.
+    """
+    # JSON is what DVC's grammar for values takes, too: [16,48], true, 1e-05, "sgd".
+    overrides = [f"--set-param={key}={json.dumps(value, separators=(',', ':'))}" for key, value in settings.items()]
+    # Not --queue: `--run-all` would start whatever else is waiting there.
+    # --pull: a sweep needs three files of the data, and the driver of a cluster's none of them.
+    command = ["dvc", "exp", "run", "--temp", "--pull", "--name", label, *overrides, "evaluate"]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    commit = experiments().get(label)
+    if answer.returncode or commit is None:
+        last = "\n".join(answer.stdout.strip().splitlines()[-15:])
+        raise ExperimentError(f"`dvc exp run --temp --name {label}` failed:\n{last}")
+    return commit

@@ -1,0 +1,44 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from scaling import running
+from scaling.experiments import ExperimentError
+from tests.scaling import lab
+
+
+@pytest.fixture
+def dvc(tmp_path, monkeypatch):
+    """A program of that name that notes its arguments down and fails; the working folder is a repository."""
+    monkeypatch.chdir(tmp_path)
+    lab.repository(tmp_path)
+    program = tmp_path / "bin/dvc"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport json, sys\njson.dump(sys.argv[1:], open('arguments', 'w'))\n"
+        "[print('line', number) for number in range(30)]\nsys.exit('ERROR: failed to reproduce train')\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    return tmp_path / "arguments"
+
+
+def test_the_pipeline_runs_beside_the_workspace_and_says_why_it_failed(dvc):
+    settings = {
+        "model.channels": [4, 8],
+        "train.learning_rate": 1e-5,
+        "train.whitening": True,
+        "train.optimizer": "sgd",
+    }
+    with pytest.raises(ExperimentError) as error:
+        running.pipeline("night", settings)
+    assert json.loads(Path(dvc).read_text()) == [
+        *("exp", "run", "--temp", "--pull", "--name", "night"),
+        *("--set-param=model.channels=[4,8]", "--set-param=train.learning_rate=1e-05"),
+        *("--set-param=train.whitening=true", '--set-param=train.optimizer="sgd"', "evaluate"),
+    ]
+    assert "failed to reproduce train" in str(error.value)
+    assert "line 29" in str(error.value)
+    assert "line 3\n" not in str(error.value)
