@@ -2,32 +2,13 @@
 
 import re
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from monitoring import github, retrain
-
-ROOT = Path(__file__).parents[1]
-FILES = sorted((ROOT / ".github/workflows").glob("*.yml"))
-# "on" is a truth value in YAML 1.1, which PyYAML reads.
-WORKFLOWS: dict[str, dict[str, Any]] = {
-    path.stem: {"on" if key is True else key: value for key, value in yaml.safe_load(path.read_text()).items()}
-    for path in FILES
-}
-JOBS = {(name, job): content for name, file in WORKFLOWS.items() for job, content in file["jobs"].items()}
-STEPS = [(f"{name}/{job}", step) for (name, job), content in JOBS.items() for step in content["steps"]]
-
-
-def using(action: str, name: str | None = None) -> list[dict[str, Any]]:
-    """Settings of each step that uses an action."""
-    return [
-        step.get("with", {})
-        for place, step in STEPS
-        if step.get("uses", "").startswith(f"{action}@") and place.startswith(name or "")
-    ]
+from tests.workflows import JOBS, ROOT, STEPS, WORKFLOWS, using
 
 
 def test_the_workflows_are_these():
@@ -35,97 +16,9 @@ def test_the_workflows_are_these():
     assert set(WORKFLOWS) == known, "test the new one here, too"
 
 
-def test_every_action_is_pinned_to_a_commit():
-    """A tag can be moved to other code by whoever owns the action; Dependabot needs the version beside the commit."""
-    lines = [line.strip() for path in FILES for line in path.read_text().splitlines() if re.search(r"\buses:", line)]
-    loose = [line for line in lines if not re.fullmatch(r"(- )?uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)]
-    assert lines
-    assert {line.removeprefix("- ") for line in loose} == {"uses: iterative/setup-cml@v2"}
-
-
-def test_an_action_that_is_not_pinned_comes_last():
-    """After it, nothing is uploaded or computed any more; and CML itself is of a fixed version."""
-    assert [settings["version"] for settings in using("iterative/setup-cml")] == ["v0.20.6"] * 3
-    last = {"Comment", "Open the pull request"}
-    for job in (("ml-pipeline", "pipeline"), ("post-report", "post"), ("retrain", "propose")):
-        names = [step.get("name") or step["uses"] for step in JOBS[job]["steps"]]
-        after = names[names.index("iterative/setup-cml@v2") + 1 :]
-        assert [name for name in after if name not in last and not name.startswith("Fail if ")] == []
-
-
-def test_an_action_that_is_not_pinned_never_meets_a_token_that_may_push_or_start_anything():
-    """Whoever moves its tag gets what the job may do: here, to write comments and to open pull requests."""
-    rights = {"actions": "read", "contents": "read", "pull-requests": "write"}
-    jobs = {place.partition("/")[::2] for place, step in STEPS if "setup-cml" in step.get("uses", "")}
-    assert len(jobs) == 3
-    for place in jobs:
-        assert JOBS[place]["permissions"].items() <= rights.items(), place
-
-
 def test_vega_stays_away():
     """setup-cml would install canvas, which has no build for the Node that runners have."""
     assert {settings["vega"] for settings in using("iterative/setup-cml")} == {False}
-
-
-@pytest.mark.parametrize("name", WORKFLOWS)
-def test_a_workflow_grants_nothing_by_itself(name):
-    """Otherwise a new job would have the rights of the repository's default, which may be to write."""
-    assert WORKFLOWS[name]["permissions"] == {}
-
-
-def test_each_job_has_the_rights_it_uses_and_no_other():
-    assert {place: content["permissions"] for place, content in JOBS.items()} == {
-        ("deploy", "assignment"): {"contents": "read"},
-        ("deploy", "staging"): {"contents": "read"},
-        ("deploy", "production"): {"contents": "read"},
-        ("ml-pipeline", "tests"): {"contents": "read"},
-        ("ml-pipeline", "pipeline"): {"contents": "read", "pull-requests": "write"},  # the comment
-        ("ml-pipeline", "release"): {"actions": "write", "contents": "write"},  # deploy.yml is started, tags are pushed
-        ("post-report", "post"): {"actions": "read", "pull-requests": "write"},  # the artifact, the comment
-        ("retrain", "answered"): {"contents": "read", "statuses": "read"},
-        ("retrain", "challenge"): {"contents": "read"},
-        ("retrain", "push"): {"contents": "write"},
-        ("retrain", "propose"): {"contents": "read", "pull-requests": "write"},
-        ("retrain", "start"): {"actions": "write"},  # ml-pipeline.yml
-        ("retrain", "tell"): {"statuses": "write"},
-        ("retrain-from-scratch", "retrain"): {"contents": "read"},
-    }
-
-
-def test_the_token_is_handed_to_those_steps_alone_that_ask_github_something():
-    """A step of the pull request's own code must not see it: that code is what is being reviewed."""
-    named = [(place, step.get("name")) for place, step in STEPS if "github.token" in str(step)]
-    assert named == [
-        ("ml-pipeline/pipeline", "Find the pull request of a branch that this was started for by name"),
-        ("ml-pipeline/pipeline", "Comment"),
-        ("ml-pipeline/release", "Release"),
-        ("ml-pipeline/release", "Assign to staging"),
-        ("ml-pipeline/release", "Deploy"),
-        ("post-report/post", "Download the report, if there is one"),
-        ("post-report/post", "Find the open pull request that has this commit as its head"),
-        ("post-report/post", "Comment"),
-        ("retrain/answered", "Ask"),
-        ("retrain/push", "Push the branch"),
-        ("retrain/propose", "Open the pull request"),
-        ("retrain/start", "Start its pipeline"),
-        ("retrain/tell", "Set the status"),
-    ]
-    assert [path.stem for path in FILES if "secrets." in path.read_text()] == []
-
-
-def test_no_checkout_leaves_the_token_behind():
-    """By default it stays in .git/config, where every later step can read it."""
-    assert len(using("actions/checkout")) == 10
-    assert {settings["persist-credentials"] for settings in using("actions/checkout")} == {False}
-
-
-def test_what_may_write_runs_no_code_of_a_pull_request():
-    """`pull_request_target` runs with the rights of the base. So does `workflow_run`, which checks nothing out."""
-    assert [name for name, file in WORKFLOWS.items() if "pull_request_target" in file["on"]] == []
-    assert using("actions/checkout", "post-report/") == []
-    assert WORKFLOWS["post-report"]["on"] == {
-        "workflow_run": {"workflows": [WORKFLOWS["ml-pipeline"]["name"]], "types": ["completed"]}
-    }
 
 
 def test_pull_requests_and_what_was_merged_are_run():
@@ -211,19 +104,6 @@ def test_the_verdict_that_counts_is_the_challenger_s():
     assert check.splitlines()[-1] == "dvc repro check"
 
 
-def test_what_trains_on_production_data_may_not_write_and_what_may_write_runs_no_code_of_ours():
-    """The data is anybody's. Of the run that it went through, the job that pushes takes over results by their paths."""
-    jobs = {name: content["steps"] for (file, name), content in JOBS.items() if file == "retrain"}
-    challenge, push = jobs.pop("challenge"), jobs["push"]
-    assert "github.token" not in str(challenge)
-    assert "make setup" in str(challenge)
-    scripts = "\n".join(step.get("run", "") for steps in jobs.values() for step in steps)
-    assert re.findall(r"^ *(?:make|python|dvc) .*", scripts, re.MULTILINE) == []
-    (take,) = [step["run"] for step in push if "git apply" in step.get("run", "")]
-    included = set(re.findall(r"--include='?([^' ]+)", take))
-    assert included == {"dvc.lock", "data/production.dvc", "results/*", ".dvcstore/files/md5/*"}
-
-
 @pytest.mark.parametrize("name", sorted({*WORKFLOWS} - {"deploy"}))
 def test_a_newer_run_ends_the_older_one_of_the_same_thing_alone(name):
     """Of the same branch, and of the same fork: otherwise one pull request would end another's run."""
@@ -259,16 +139,6 @@ def test_pip_s_downloads_are_kept_as_long_as_the_lock_is_the_same():
         assert (ROOT / setting["cache-dependency-path"]).is_file()
 
 
-def test_what_may_push_runs_for_main_alone_after_all_else_and_without_what_other_runs_left():
-    pushing = [name for name, content in JOBS.items() if content["permissions"].get("contents") == "write"]
-    assert pushing == [("ml-pipeline", "release"), ("retrain", "push")]
-    steps = [step for name in [*pushing, ("retrain", "challenge")] for step in JOBS[name]["steps"]]
-    assert [step for step in steps if "cache" in str(step.get("with", {})) + step.get("uses", "")] == []
-    content = JOBS["ml-pipeline", "release"]
-    assert content["if"] == "github.event_name == 'push' && github.ref == 'refs/heads/main'"
-    assert set(content["needs"]) == {name for file, name in JOBS if file == "ml-pipeline"} - {"release"}
-
-
 def test_dvc_s_cache_is_kept_by_its_lock_and_started_from_an_older_one():
     """What is there for another dvc.lock still holds most of it: archives, and all that this change left alone."""
     (cache,) = using("actions/cache")
@@ -299,25 +169,11 @@ def test_a_pipe_fails_with_its_first_command(name):
     assert WORKFLOWS[name]["defaults"]["run"]["shell"] == "bash"
 
 
-def test_no_expression_is_put_into_a_script():
-    """A branch may be called `$(...)`: what is not ours reaches a script as a variable of its environment."""
-    assert [(place, step["name"]) for place, step in STEPS if "${{" in step.get("run", "")] == []
-
-
 def test_the_pull_request_s_own_commit_is_checked_out_with_its_history():
     """GitHub's default is a merge that nobody committed, alone; the report names commits and compares with the base."""
     (settings,) = using("actions/checkout", "ml-pipeline/pipeline")
     assert settings["ref"] == "${{ github.event.pull_request.head.sha || github.sha }}"
     assert settings["fetch-depth"] == 0
-
-
-def test_who_set_off_the_run_decides_whether_it_may_comment():
-    """GitHub goes by the actor, not by who opened the pull request. The second workflow goes by nobody's name."""
-    read_only = JOBS["ml-pipeline", "pipeline"]["env"]["READ_ONLY"]
-    assert "github.actor == 'dependabot[bot]'" in read_only
-    assert "head.repo.full_name != github.repository" in read_only
-    assert [path.stem for path in FILES if "user.login" in path.read_text()] == []
-    assert JOBS["post-report", "post"]["if"] == "github.event.workflow_run.event == 'pull_request'"
 
 
 def test_a_run_comments_or_leaves_its_report_but_never_both():
@@ -327,12 +183,6 @@ def test_a_run_comments_or_leaves_its_report_but_never_both():
     assert comment["if"].startswith("env.READ_ONLY == 'false' && (github.event_name == 'pull_request' || ")
     (download,) = using("actions/download-artifact", "post-report/")
     assert leave["with"]["name"] == download["pattern"]
-
-
-def test_dependabot_looks_after_the_actions_and_the_image():
-    """Pinned to a commit, an action is never mended by itself."""
-    updates = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text())["updates"]
-    assert {"github-actions", "docker"} <= {update["package-ecosystem"] for update in updates}
 
 
 def test_assignments_are_deployed_each_in_its_environment_one_after_the_other():
@@ -353,9 +203,3 @@ def test_a_tag_is_checked_out_by_its_name():
     settings = using("actions/checkout", "deploy/")
     assert {setting["ref"] for setting in settings} == {"refs/tags/${{ inputs.ref || github.ref_name }}"}
     assert {setting["fetch-depth"] for setting in settings} == {0}
-
-
-def test_what_deploys_takes_nothing_from_a_cache():
-    """Any other workflow could have filled it."""
-    assert using("actions/cache", "deploy/") == []
-    assert [setting for setting in using("actions/setup-python", "deploy/") if "cache" in setting] == []

@@ -2,13 +2,14 @@ import shutil
 
 import pytest
 
-from tests.e2e.project import FAST, ROOT, Project, environment
+from tests.e2e.project import FAST, ROOT, Project, environment, warmed
 from tests.prepared import prepared
 
 
 @pytest.fixture(scope="session")
 def env(tmp_path_factory):
-    return environment(tmp_path_factory.mktemp("home"))
+    with warmed(environment(tmp_path_factory.mktemp("home"))) as env:
+        yield env
 
 
 @pytest.fixture(scope="session")

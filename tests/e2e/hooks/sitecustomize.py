@@ -4,6 +4,8 @@ The stage HOLD_STAGE stops when a file is about to take the name HOLD_FILE, says
 once HOLD_GO_ON is there. With LIMIT_FILES, no stage can write a file of more bytes; DVC itself can. The same holds for
 workers of Ray, and what they start. With LIMIT_DVC it is the other way round.
 
+With WARM, stages that need torch are copies of a process that has imported it: see warm.py.
+
 With ONLY_FROM, workers of Ray find nothing of the project outside of that folder, as if it were not installed. With
 IMPORT_FROM, they have imported the project from there before they are asked for anything. With HOLD_MEASURED, which
 needs ONLY_FROM, their trainings make that file after the first measurement, and go on once HOLD_GO_ON is there.
@@ -21,6 +23,11 @@ from pathlib import Path
 # Hardly anything that a short process makes is garbage. To look for it again and again, while all of torch is loaded,
 # takes a sixth of the time of an export.
 gc.set_threshold(50_000)
+
+_warm = "WARM" in os.environ and not {"HOLD_STAGE", "LIMIT_FILES"} & os.environ.keys()
+
+if _warm and sys.orig_argv[1:] in (["-m", "stages.train"], ["-m", "stages.export"]):
+    importlib.import_module("warm").hand_over()
 
 _replace = os.replace
 
