@@ -16,6 +16,7 @@ MODULES = sorted(
 )
 NEED_TORCH = {
     "digits.augmentation",
+    "digits.batch_normalisation",
     "digits.deskew",
     "digits.distributed",
     "digits.launch",
