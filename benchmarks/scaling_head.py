@@ -136,7 +136,8 @@ def alone(trials: int, workers: int) -> list[list[str]]:
 def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple[float, float, float]]:
     """CPU seconds of each trial: for its proposal, its measurements, its record; many under way at once."""
     found, known = space.parse(wanted["space"]), wanted["params"]
-    search = Search(wanted["trials"], Proposals(found, known, wanted["seed"]), journal, Silent(wanted["trials"]))
+    proposals, progress = Proposals(found, known, wanted["seed"]), Silent(wanted["trials"])
+    search = Search(wanted["trials"], proposals, journal, progress, places=lambda: {"none": workers})
     scheduler = tuning.halving(known, [])
     nobody: Any = None
     costs: list[tuple[float, float, float]] = []
@@ -174,7 +175,7 @@ def on_tune(trials: int, workers: int) -> tuple[list[list[str]], float]:
     with patch, sweep(trials) as (wanted, journal), connected(None, 1, "cpu") as found:
         progress = Silent(trials)
         few = Cluster(None, found.cpus, 0, workers)._replace(cpus=found.workers / workers)  # type: ignore[arg-type]
-        spec = Spec(None, None, None, {}, versions())
+        spec = Spec(None, None, None, {}, versions(), "")
         began, before = (time.process_time(), time.monotonic()), system_seconds()
         tuning.run_trials(wanted, journal, spec, few, progress)
         system = 1000 * (system_seconds() - before) / trials
@@ -210,6 +211,7 @@ def sweep(trials: int) -> Iterator[tuple[Description, Journal]]:
             "seed": 0,
             "keep": 0,
             "commit": None,
+            "code": "",
             "data": {},
             "params": known,
             "versions": versions(),

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -87,17 +88,27 @@ def commit_of(folder: Path) -> str | None:
 @contextlib.contextmanager
 def _locked(cache: Path) -> Iterator[int]:
     """Wait for the lock of the cache folder. Git and DVC inherit it: should they outlive their parent, it holds."""
-    cache.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state = cache.stat()
+    if state.st_uid != os.getuid() or state.st_mode & 0o022:
+        whose = "belongs to another user" if state.st_uid != os.getuid() else "can be written by other users"
+        raise CheckoutError(
+            f"{cache}: {whose}, whose code would run here as yours; remove it, or set MNIST_NODE_CACHE to a folder "
+            f"that is not there yet, where Ray is started on this node"
+        )
     with (cache / "lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield stream.fileno()
 
 
 def _whole(folder: Path, data: dict[str, str]) -> bool:
-    """Whether all files are as they were fetched."""
+    """Whether all files are as they were fetched, and no other is there, to be imported in a package's place."""
     try:
-        files = json.loads((folder / _MANIFEST).read_text())["files"]
-        return bool(files) and all(_md5(folder / name) == md5 for name, md5 in (files | data).items())
+        files = json.loads((folder / _MANIFEST).read_text())["files"] | data
+        found = {
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
+        }
+        return found == {*files, _MANIFEST} and all(_md5(folder / name) == md5 for name, md5 in files.items())
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -3,8 +3,8 @@
 import hashlib
 import socket
 
-from scaling.experiments import ExperimentError, Measured, document, read, trained
-from scaling.nodes import versions
+from scaling.experiments import ExperimentError, Measured, document, git, read, trained
+from scaling.nodes import PACKAGES, digest_of, versions
 from scaling.records import Description, Record
 
 _COMPUTE = ("python", "torch", "numpy")  # the other packages that a sweep names bring about no bit of a result
@@ -36,18 +36,24 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
     sums = {item["path"]: item.get("md5") for item in lock["deps"]}
     other = [path for path, checksum in description["data"].items() if sums.get(path, checksum) != checksum]
     texts += [f"{path} is not what the sweep had" for path in other]
-    if description["commit"] is None:
-        texts.append("the sweep ran outside of Git, so nobody knows with which code")
-    else:
+    if digest_of(sources(commit)) != description.get("code"):
+        texts.append(f"{', '.join(PACKAGES)} are not the code that the sweep ran with")
         code = [path for path in sums if path.endswith(".py")]
-        other = [path for path in code if checksum_of(description["commit"], path) != sums[path]]
-        texts += [f"{path} is not as in commit {description['commit'][:7]}, with which the sweep ran" for path in other]
+        if begun := description["commit"]:
+            other = [path for path in code if checksum_of(begun, path) != sums[path]]
+            texts += [f"{path} is not as in commit {begun[:7]}, from which the sweep was begun" for path in other]
     if record["node"].partition(":")[0] != socket.gethostname():  # what follows is Ray's name for it, another each time
         texts.append(f"the trial ran on {record['node']}: other last bits if that has CUDA, or one of the two no AVX2")
     _, train = trained(commit)
     if train.instructions == "native":
         texts.append("train.instructions: native computes as each processor does it best")
     return texts
+
+
+def sources(commit: str) -> dict[str, bytes]:
+    """Our packages' sources as a commit has them, by path."""
+    paths = git("ls-tree", "-r", "-z", "--name-only", commit, "--", *PACKAGES).decode().split("\0")
+    return {path: read(commit, path) for path in paths if path.endswith(".py")}
 
 
 def checksum_of(commit: str, path: str) -> str | None:

@@ -17,7 +17,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a disk without roo
 _SAYS_FULL = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|database or disk is full|disk I/O error"
 )
-_SECONDS = 1800  # after which Git or DVC is given up
+_SECONDS = 600  # after which Git or DVC is given up
 _OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 
 

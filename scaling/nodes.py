@@ -11,18 +11,24 @@ the DVC remote sends is not trusted: every file has the MD5 sum that dvc.lock na
 """
 
 import dataclasses
+import hashlib
 import importlib
 import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from scaling.checkout import check, checked_out, commit_of
 from scaling.fetching import CheckoutError
 
 PACKAGES = ("digits", "stages", "scaling")
-_COMPARED = {"python": 2, "torch": None}  # and how many of a version's parts; None: all but the build (+cpu, +cu130)
+_COMPARED = {
+    "python": 2,
+    "torch": None,
+    "numpy": None,
+}  # and how many of a version's parts; None: all but the build (+cpu, +cu130)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,10 +40,15 @@ class Spec:
     commit: str | None  # 40 hexadecimal digits; None: a working folder outside of Git
     data: dict[str, str]  # files that a trial reads, and their MD5 sums
     versions: dict[str, str]  # of Python and packages, where the driver runs
+    code: str  # see `digest`
 
 
 class NodeError(Exception):
     """A node that can't run trials. Its text says which node, what is wrong and what to do next."""
+
+
+class VersionError(NodeError):
+    """A node whose code, Python or packages are of another version: what it came to could not be compared."""
 
 
 def prepare_node(spec: Spec) -> Path:
@@ -49,7 +60,8 @@ def prepare_node(spec: Spec) -> Path:
         the folder with params.yaml, the packages and data/prepared; absolute.
 
     Raises:
-        NodeError: another version of Python, of torch or of our code; no code, no data, or no room for them.
+        VersionError: Python, torch, numpy or our code are not the driver's.
+        NodeError: no code, no data, or no room for them.
     """
     try:
         _same_versions(spec.versions)
@@ -62,6 +74,11 @@ def prepare_node(spec: Spec) -> Path:
             root = checked_out(cache_folder(), spec.repository, spec.commit, spec.data)
             # What a full disk cuts short would stop every later run (python/cpython#126606).
             sys.dont_write_bytecode = True
+        if digest(root) != spec.code:
+            raise _other(
+                f"{', '.join(PACKAGES)} in {root} are not the code that the sweep was started with; take back what was "
+                f"changed there since, then go on with the sweep, or begin a new one"
+            )
         _nothing_else_imported(root, spec.commit)
     except CheckoutError as error:
         raise NodeError(f"node {platform.node()}: {error}") from None
@@ -92,13 +109,17 @@ def _installed(name: str) -> str:
         return "not installed"
 
 
+def _other(text: str) -> VersionError:
+    return VersionError(f"node {platform.node()}: {text}")
+
+
 def _same_versions(driver: dict[str, str]) -> None:
-    """Another torch trains to other bits; another minor version of Python can't even read what the driver sends."""
+    """Another torch or numpy comes to other bits; another minor version of Python can't even read what is sent."""
     here = versions()
     for name, parts in _COMPARED.items():
         ours, theirs = (version[name].partition("+")[0].split(".")[:parts] for version in (here, driver))
         if ours != theirs:
-            raise CheckoutError(
+            raise _other(
                 f"{name} {here[name]} is here, {driver[name]} where the sweep was started; install that version here, "
                 f"from the commit's requirements.lock, and restart Ray on this node"
             )
@@ -111,12 +132,25 @@ def _nothing_else_imported(root: Path, commit: str | None) -> None:
             found, wanted = Path(path).absolute(), root / name
             if found == wanted or _sources(found) == _sources(wanted):
                 continue
-            raise CheckoutError(
+            raise _other(
                 f"another version of {name} is imported here already, from {found}: commit "
                 f"{commit_of(found.parent) or 'unknown'}; the sweep is of commit {commit or 'unknown'}. Take that "
                 f"folder off PYTHONPATH where Ray runs on this node, and restart it"
             )
 
 
-def _sources(package: Path) -> dict[Path, bytes]:
-    return {path.relative_to(package): path.read_bytes() for path in package.rglob("*.py")}
+def digest(root: Path) -> str:
+    """SHA-256 of our packages' sources, by which code is told apart, committed or not."""
+    return digest_of({f"{name}/{path}": text for name in PACKAGES for path, text in _sources(root / name).items()})
+
+
+def digest_of(sources: Mapping[str, bytes]) -> str:
+    """The same of sources that are at hand, by their paths from the top folder."""
+    sums = [f"{hashlib.sha256(text).hexdigest()}  {path}\n" for path, text in sorted(sources.items())]
+    return hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def _sources(package: Path) -> dict[str, bytes]:
+    # An editor's lock beside a file is a link to nowhere.
+    paths = [path for path in package.rglob("*.py") if path.is_file()]
+    return {path.relative_to(package).as_posix(): path.read_bytes() for path in paths}

@@ -45,7 +45,8 @@ class Record(TypedDict):
 class Basis(TypedDict):
     """What all trials of a sweep have in common: where one of these differs, they can't be compared."""
 
-    commit: str | None
+    commit: str | None  # told, not compared: another one may have changed a text
+    code: str  # SHA-256 of digits/, stages/ and scaling/, see `nodes.digest`; also of what is not committed
     data: dict[str, str]  # MD5 sums of what trials read
     params: dict[str, dict[str, Any]]  # `model` and `train`, for what the space leaves alone
     versions: dict[str, str]

@@ -1,6 +1,8 @@
 """The driver's side of a sweep, as Ray Tune sees it: which trial is next, and how each ended."""
 
 import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ from scaling.proposals import Proposals
 from scaling.records import Journal, Record
 from scaling.trial import METRIC
 
-_DEATHS = 3  # of the worker, until it is the trial's own fault
-_REFUSALS = 3  # in a row, until no worker can work
+_DEATHS = 3  # of a trial's workers, until this driver runs it no more
+_REFUSALS = 3  # of a node, one after the other, until it is taken for one that can't work
 
 
 class Search(Searcher, tune.Stopper):
@@ -22,26 +24,50 @@ class Search(Searcher, tune.Stopper):
     Tune swallows what its searcher raises. So that is kept in `problem`, and the sweep stopped.
     """
 
-    def __init__(self, trials: int, proposals: Proposals, journal: Journal, progress: Progress) -> None:
+    def __init__(
+        self,
+        trials: int,
+        proposals: Proposals,
+        journal: Journal,
+        progress: Progress,
+        *,
+        places: Callable[[], Mapping[str, int]],
+        unfit: Iterable[str] = (),
+        most: int | None = None,
+    ) -> None:
+        """Begin, or go on.
+
+        Args:
+            trials: how many in all.
+            proposals: what they try; it knows the records.
+            journal: of the sweep.
+            progress: what is said meanwhile.
+            places: how many trials each node runs at once, at present.
+            unfit: nodes that can't work, which was told already.
+            most: trials at once at most.
+        """
         super().__init__(metric=METRIC, mode="max")
         self.problem: Exception | None = None
         self.exhausted = False
-        self._proposals, self._journal, self._progress = proposals, journal, progress
+        self.lost: list[int] = []  # trials without a record, whose workers died again and again
+        self._proposals, self._journal, self._progress, self._places = proposals, journal, progress, places
         ended = {int(record["trial"]) for record in journal.records}
         # The next one last. What was running when a driver was killed is among them, and comes first.
         self._waiting = [number for number in reversed(range(trials)) if number not in ended]
         self._settings: dict[int, dict[str, Any]] = {}  # of those that were given out
         self._running: dict[str, int] = {}
         self._deaths: dict[int, int] = {}
-        self._refusing: set[str] = set()
-        self._refusals = 0
+        self._refusals: Counter[str] = Counter([*unfit])  # by node, since it last worked
+        self._deserted, self._most = False, most
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial; None as long as one that is running could still be handed back."""
         if not self._waiting:
             return None if self._running else Searcher.FINISHED
-        number = self._waiting.pop()
         try:
+            if not self._room():
+                return None
+            number = self._waiting.pop()
             if number not in self._settings:
                 proposed = self._proposals.propose(number)
                 if proposed is None:
@@ -64,7 +90,7 @@ class Search(Searcher, tune.Stopper):
             elif result["outcome"] == "refused":
                 self._refused(number, result)
             else:
-                self._refusals = 0
+                self._refusals.pop(result["node"], None)
                 self._keep(record(number, self._settings[number], result))
         except Exception as problem:
             self.problem = problem
@@ -72,7 +98,7 @@ class Search(Searcher, tune.Stopper):
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether to stop one trial: that is the scheduler's business. Called with each measurement that goes on."""
         if result.get("outcome") != "refused":
-            self._refusals = 0  # somebody works
+            self._refusals.pop(result["node"], None)
         return False
 
     def stop_all(self) -> bool:
@@ -97,29 +123,38 @@ class Search(Searcher, tune.Stopper):
             self._waiting.append(number)
             self._progress.note(f"warning: trial {number:05} has lost its worker, and runs again")
             return
-        text = f"its worker died {_DEATHS} times, for want of memory perhaps"
-        nothing: dict[str, Any] = {
-            "outcome": "failed",
-            "error": text,
-            "curve": [],
-            "parameters": None,
-            "seconds": 0.0,
-            "node": "",
-        }
-        self._keep(record(number, self._settings[number], nothing))
+        self.lost.append(number)
+        self._progress.note(f"warning: trial {number:05} has lost its worker {_DEATHS} times, and is left out")
 
     def _refused(self, number: int, result: dict[str, Any]) -> None:
         self._waiting.append(number)
-        self._refusals += 1
-        if self._refusals == _REFUSALS:
-            raise NoWorkerError(result["error"])
-        if result["node"] not in self._refusing:
-            self._refusing.add(result["node"])
+        node = result["node"]
+        if node not in self._refusals:
             self._progress.note(f"warning: {result['error']}")
+        self._refusals[node] += 1
+        if not self._running and self._all_refuse():
+            raise NoWorkerError(result["error"])
+
+    def _room(self) -> bool:
+        """Whether a node could take a trial now."""
+        places = self._places()
+        if not places and not self._deserted:
+            self._progress.note(
+                "warning: no node is left that could run a trial; the sweep waits for one, see `ray status`"
+            )
+        self._deserted = not places
+        # Where all refuse, and something runs nevertheless, that shows whether its node can work.
+        room = sum(places.values())
+        if self._most is not None:  # beside the workers that can't work, which would take all of it
+            room = min(room, self._most + sum(count for node, count in places.items() if self._refusals[node]))
+        return len(self._running) < room and not (self._running and self._all_refuse())
+
+    def _all_refuse(self) -> bool:
+        return all(self._refusals[node] >= _REFUSALS for node in self._places())
 
 
 class NoWorkerError(Exception):
-    """Every worker refuses; the text is why the last one does."""
+    """Every node refuses; the text is why the last one does."""
 
 
 def record(number: int, settings: dict[str, Any], result: dict[str, Any]) -> Record:

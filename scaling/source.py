@@ -3,7 +3,6 @@
 import functools
 import subprocess
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
@@ -11,7 +10,7 @@ import yaml
 from digits.errors import PipelineError
 from scaling.checkout import check, checked_out, commit_of
 from scaling.fetching import CODE, CheckoutError
-from scaling.nodes import NodeError, Spec, cache_folder, prepare_node, versions
+from scaling.nodes import Spec, cache_folder, digest, versions
 
 DATA = ("data/prepared/train.npz", "data/prepared/validation.npz", "data/prepared/statistics.json")
 _LOCK, _PARAMS = Path("dvc.lock"), Path("params.yaml")
@@ -41,58 +40,16 @@ def describe_code(address: str | None, repository: str | None = None) -> Spec:
             check(folder, data, f"restore it with `dvc pull {' '.join(DATA)}`, or {_REPRO}")
         except CheckoutError as error:
             raise SourceError(str(error)) from None
-        return Spec(str(folder), None, commit_of(folder), data, versions())
+        return Spec(str(folder), None, commit_of(folder), data, versions(), digest(folder))
     commit = _committed()
     where = _reachable(repository or _origin())
     try:
-        checked_out(cache_folder(), where, commit, data)
+        root = checked_out(cache_folder(), where, commit, data)
     except CheckoutError as error:
         raise SourceError(
             f"the cluster's nodes will not get what the sweep needs; the same, tried here: {error}"
         ) from None
-    return Spec(None, where, commit, data, versions())
-
-
-def check_nodes(spec: Spec) -> list[str]:
-    """Prepare every node of the connected cluster that can run trials, all at once.
-
-    Returns:
-        names of the nodes; without those that were lost meanwhile.
-
-    Raises:
-        SourceError: nodes refuse, says which, and why each; or none is left.
-    """
-    import ray  # an extra
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
-
-    import scaling
-
-    ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]
-    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    nodes = [node for node in known if node["Alive"] and node["Resources"].get("CPU")]
-    prepare = ray.remote(num_cpus=0, max_retries=0)(prepare_node)
-    asked = [prepare.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(spec) for node in nodes]
-    ready, problems = [], []
-    for node, answer in zip(nodes, asked, strict=True):
-        try:
-            ray.get(answer)
-            ready.append(_name(node))
-        except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
-            pass  # it is gone, which Ray's list tells later: nothing will be asked of it
-        except ray.exceptions.RayTaskError as error:
-            cause = error.cause
-            problems.append(str(cause) if isinstance(cause, NodeError) else f"node {_name(node)}: {cause!r}")
-        except ray.exceptions.RayError as error:  # it can't start a process, say
-            problems.append(f"node {_name(node)}: {str(error) or type(error).__name__}")
-    if problems or not ready:
-        problems = problems or ["no node is left; see `ray status`"]
-        raise SourceError("the cluster can't run this sweep:\n" + "\n".join(f"  {problem}" for problem in problems))
-    return ready
-
-
-def _name(node: dict[str, Any]) -> str:
-    """The machine's name, and the first letters of what Ray calls it, as in records."""
-    return f"{node['NodeManagerHostname']}:{node['NodeID'][:8]}"
+    return Spec(None, where, commit, data, versions(), digest(root))
 
 
 def _checksums() -> dict[str, str]:
@@ -141,7 +98,19 @@ def _origin() -> str:
 
 def _reachable(address: str) -> str:
     """The address as nodes can use it: a folder by its whole path, and no password, for it goes to every node's log."""
-    url = urlsplit(address)
+    try:
+        url = urlsplit(address)
+    except ValueError as error:
+        raise SourceError(
+            f"the repository's address is none ({error}); name another one with --repository, or `git remote set-url "
+            f"origin URL`"
+        ) from None
+    if url.scheme in ("http", "https") and (url.query or url.fragment):  # where a token may stand
+        raise SourceError(
+            f"{url.scheme}://{url.hostname}{url.path}?...: the repository's address has a query, which may hold a "
+            f"token and would go to every node; take it out, and give each node a credential of its own (`git config "
+            f"credential.helper`)"
+        )
     if url.password or (url.username and url.scheme in ("http", "https")):  # a token may stand in the user's place
         raise SourceError(
             f"{url.scheme}://...@{url.hostname}: the repository's address holds a password or token, which would go to "

@@ -15,17 +15,20 @@ import argparse
 import os
 import sys
 import time
+from contextlib import nullcontext
 from importlib import metadata
 from pathlib import Path
 
 from digits.errors import PipelineError, run
-from scaling import frontier, keep, records, settings, source, space
+from scaling import frontier, keep, preflight, records, settings, source, space
 from scaling.cluster import connected
 from scaling.nodes import Spec
 from scaling.progress import Progress
 from scaling.records import Basis, Description, Journal, Record
+from scaling.watch import watched
 
 _GO_ON = "what has ended is kept, go on with: make sweep RESUME="
+_OTHERS = {"code": ("another one", "this"), "data": ("other ones", "these"), "params": ("other ones", "these")}
 _SHOWN = 5  # best trials in the summary
 
 
@@ -43,7 +46,7 @@ def main() -> None:
         print(f"sweep {name}: {len(journal.records)} of {wanted['trials']} trials have ended", flush=True)
         try:
             if len(journal.records) < wanted["trials"]:
-                drive(wanted, journal, spec, address)
+                drive(name, wanted, journal, spec, address, most=arguments.workers)
         except KeyboardInterrupt:
             print(f"\ninterrupted; {_GO_ON}{name}", file=sys.stderr)
             sys.exit(130)
@@ -67,10 +70,13 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--resume", metavar="NAME", help="go on with a sweep; --trials may ask for more than before")
     parser.add_argument("--keep", type=whole, help="best trials that become DVC experiments; default: 3")
     parser.add_argument("--seed", type=whole, help="of what is proposed; default: 0")
+    parser.add_argument("--workers", type=whole, help="how many trials at once at most; default: all there is room for")
     parser.add_argument("--repository", help="where the nodes of a cluster fetch the code; default: origin's address")
     arguments = parser.parse_args()
     if arguments.resume and (arguments.space or arguments.name or arguments.seed is not None):
         parser.error("a sweep goes on as it was begun: give --resume no --space, --name or --seed")
+    if arguments.workers == 0:
+        parser.error("--workers: at least 1")
     if not arguments.resume and not arguments.trials:
         parser.error("how many trials? give --trials (make sweep TRIALS=200), or --resume=NAME (RESUME=NAME)")
     return arguments
@@ -106,6 +112,7 @@ def basis(spec: Spec) -> Basis:
     """What trials would have in common now."""
     return {
         "commit": spec.commit,
+        "code": spec.code,
         "data": spec.data,
         "params": settings.base(),
         "versions": spec.versions | {"optuna": metadata.version("optuna")},
@@ -116,38 +123,47 @@ def resumed(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description
     """Name and description of a sweep that was begun, with more trials if asked for.
 
     Raises:
-        SweepError: code, data, params or versions are not what they were: results could not be compared.
+        SweepError: code, data, params or versions are not what they were: results could not be compared. (A commit
+            that leaves these alone is as good.)
     """
     name = arguments.resume
     wanted = records.description(name)
     for what, value in basis(spec).items():
-        before = wanted[what]  # type: ignore[literal-required]
-        if value != before:
-            was, now_is = ("other ones", "these") if what in ("data", "params") else (before, value)
+        before = wanted.get(what)
+        if what != "commit" and value != before:
+            was, now_is = (before, value) if what == "versions" else _OTHERS[what]
             raise SweepError(
                 f"{records.folder(name)}: was begun with {what} {was}, not {now_is}, so its trials can't be "
                 f"compared; go back to {wanted['commit']}, or begin a new sweep"
             )
+    if wanted["commit"] != spec.commit:
+        print(f"sweep {name}: begun with commit {wanted['commit']}, goes on with {spec.commit}; the code is the same")
     wanted["trials"] = arguments.trials or wanted["trials"]
     wanted["keep"] = wanted["keep"] if arguments.keep is None else arguments.keep
     return name, wanted
 
 
-def drive(wanted: Description, journal: Journal, spec: Spec, address: str | None) -> None:
-    """Run trials until each number has a record.
+def drive(
+    name: str, wanted: Description, journal: Journal, spec: Spec, address: str | None, *, most: int | None
+) -> None:
+    """Run trials until each number has a record, at most so many at once as `most` says.
 
     Raises:
         PipelineError: it can't be done; what has ended is in the journal.
     """
     threads, device = wanted["params"]["train"]["threads"], wanted["params"]["train"]["device"]
-    with connected(address, threads, device) as cluster:
-        if address:
-            print(f"nodes: {', '.join(source.check_nodes(spec))}", flush=True)
+    advice = f"if it stays away, Ray ends this process within a minute; {_GO_ON}{name}"
+    with connected(address, threads, device) as cluster, watched(cluster.head, advice) if address else nullcontext():
+        found = preflight.check_nodes(spec) if address else preflight.Preflight([], {})
+        if found.ready:
+            print(f"nodes: {', '.join(found.ready)}", flush=True)
+        for problem in found.unfit.values():
+            print(f"warning: {problem}", file=sys.stderr, flush=True)
         progress = Progress(wanted["trials"], journal.records)
         try:
             from scaling.tuning import run_trials  # now that the environment of Ray and Tune is set
 
-            run_trials(wanted, journal, spec, cluster, progress)
+            run_trials(wanted, journal, spec, cluster, progress, unfit=found.unfit, most=most)
         finally:
             progress.close()
 

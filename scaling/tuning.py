@@ -1,6 +1,7 @@
 """Trials on Ray Tune: Search says which, ASHA stops those that fall behind. Needs a connection to Ray."""
 
 import tempfile
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler
 import scaling
 from digits.errors import PipelineError
 from scaling import space
-from scaling.cluster import Cluster
+from scaling.cluster import Cluster, Places
 from scaling.nodes import Spec
 from scaling.progress import Progress
 from scaling.proposals import Proposals
@@ -28,17 +29,36 @@ class TuningError(PipelineError):
     """Trials that can't run."""
 
 
-def run_trials(wanted: Description, journal: Journal, spec: Spec, cluster: Cluster, progress: Progress) -> None:
+def run_trials(
+    wanted: Description,
+    journal: Journal,
+    spec: Spec,
+    cluster: Cluster,
+    progress: Progress,
+    *,
+    unfit: Iterable[str] = (),
+    most: int | None = None,
+) -> None:
     """Run what has no record yet.
+
+    Args:
+        wanted: what the sweep is.
+        journal: its records.
+        spec: code and data.
+        cluster: the connected one.
+        progress: what is said meanwhile.
+        unfit: nodes that can't work, which was told already.
+        most: trials at once at most, so that there is room for another sweep; None: as many as there is room for.
 
     Raises:
         PipelineError: no worker can work, the space has nothing that goes together, or a record can't be written.
+        TuningError: there are trials without a record.
     """
     found, base = space.parse(wanted["space"]), wanted["params"]
     proposals = Proposals(found, base, wanted["seed"])
     for record in journal.records:
         proposals.learn(record)
-    search = Search(wanted["trials"], proposals, journal, progress)
+    search = Search(wanted["trials"], proposals, journal, progress, places=Places(cluster), unfit=unfit, most=most)
     ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]  # workers may not have it yet
     pause = _PAUSE if cluster.address else 0.0
     trainable = tune.with_parameters(Training, spec=spec, base=base, pause=pause)
@@ -49,7 +69,6 @@ def run_trials(wanted: Description, journal: Journal, spec: Spec, cluster: Clust
                 num_samples=-1,  # until Search says that it is finished
                 search_alg=search,
                 scheduler=stopping(found.objective, base, journal.records),
-                max_concurrent_trials=cluster.workers,
                 reuse_actors=True,
                 trial_dirname_creator=lambda trial: trial.trial_id,
             ),
@@ -60,12 +79,29 @@ def run_trials(wanted: Description, journal: Journal, spec: Spec, cluster: Clust
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+    settle(search, wanted["trials"] - len(journal.records))
+
+
+def settle(search: Search, missing: int) -> None:
+    """See to it that all was done.
+
+    Raises:
+        TuningError: it was not; `missing` trials have no record.
+    """
     if isinstance(search.problem, NoWorkerError):
         raise TuningError(f"no worker can run trials: {search.problem}")
     if search.problem:
         raise search.problem
+    if search.lost:
+        names = ", ".join(f"{number:05}" for number in sorted(search.lost))
+        raise TuningError(
+            f"without a record: {names}, whose workers died again and again, for want of memory perhaps, or of their "
+            f"nodes; they run again when the sweep goes on, and `make keep` takes the best of the others"
+        )
     if search.exhausted:
-        print(f"nothing is left in the space that was not tried: {len(journal.records)} trials", flush=True)
+        print(f"nothing is left in the space that was not tried, so {missing} trials were not run", flush=True)
+    elif missing:
+        raise TuningError(f"Ray Tune has ended, and {missing} trials have no record")
 
 
 def stopping(objective: space.Objective, base: Base, records: list[Record]) -> "Halving | None":

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -50,9 +51,17 @@ class Nodes:
         with self._environment({"MNIST_NODE_CACHE": cache, "ONLY_FROM": cache, "PYTHONPATH": str(HOOKS)} | env):
             self.named[name] = self._cluster.add_node(num_cpus=1, **_HERE)
 
+    def recorded(self, name: str) -> str:
+        """How records call a node."""
+        return f"{platform.node()}:{self.named[name].node_id[:8]}"
+
     def remove(self, name: str) -> None:
         """End a node at once, with all that runs on it."""
         self._cluster.remove_node(self.named.pop(name), allow_graceful=False)
+
+    def lose_head(self) -> None:
+        """End what all nodes look to. Nothing can be done with this cluster afterwards but to close it."""
+        self._cluster.head_node.kill_gcs_server()
 
     def close(self) -> None:
         self._cluster.shutdown()

@@ -9,8 +9,11 @@ from pathlib import Path
 import yaml
 
 from digits.storage import write_json
+from scaling.nodes import digest
 from scaling.records import SWEEPS
 from tests import synthetic
+
+CODE = "digits/code.py"
 
 
 def git(*arguments: str) -> str:
@@ -29,7 +32,8 @@ def commit(message: str = "change") -> str:
 def repository(folder: Path) -> None:
     """A repository with params and a pipeline's file, which is the working folder already."""
     synthetic.write_params(folder)
-    (folder / "code.py").write_text("one = 1\n")
+    (folder / "digits").mkdir()
+    (folder / CODE).write_text("one = 1\n")
     (folder / ".gitignore").write_text("/sweeps/\n")
     git("init", "--quiet")
     commit()
@@ -58,8 +62,8 @@ def experiment(
     place = Path("results/train/plots/metrics/validation/accuracy.tsv")
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(f"step\taccuracy\n{rows}")
-    code = hashlib.md5(Path("code.py").read_bytes(), usedforsecurity=False).hexdigest()
-    deps = [{"path": "code.py", "md5": code}, {"path": "data/train.npz", "md5": "1"}]
+    code = hashlib.md5(Path(CODE).read_bytes(), usedforsecurity=False).hexdigest()
+    deps = [{"path": CODE, "md5": code}, {"path": "data/train.npz", "md5": "1"}]
     Path("dvc.lock").write_text(yaml.safe_dump({"stages": {"train": {"deps": deps}}}))
     made = commit(name)
     git("update-ref", f"refs/exps/{base[:2]}/{base[2:]}/{name}", made)
@@ -92,6 +96,7 @@ def sweep(name: str, *trials: dict[str, object], **changes: object) -> None:
         "seed": 0,
         "keep": 3,
         "commit": git("rev-parse", "HEAD"),
+        "code": digest(Path()),
         "data": {"data/train.npz": "1"},
         "params": {section: synthetic.PARAMS[section] for section in ("model", "train")},
         "versions": {},

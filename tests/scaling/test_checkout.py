@@ -113,6 +113,34 @@ def test_a_damaged_checkout_is_made_anew(cache, repository, name):
     assert held(folder) == whole
 
 
+@pytest.mark.parametrize("name", ["numpy.py", "digits/errors.so", "torch"])
+def test_what_was_put_beside_is_not_taken_along(cache, repository, outside, name):
+    folder = fetched(cache, repository)
+    whole = held(folder)
+    (outside / "theirs").mkdir()
+    (outside / "theirs/__init__.py").touch()
+    (folder / name).symlink_to(outside / "theirs") if name == "torch" else (folder / name).touch()
+
+    assert fetched(cache, repository) == folder
+    assert held(folder) == whole
+    assert not (folder / name).is_symlink()
+
+
+def test_nobody_else_may_write_to_the_cache(cache, repository, monkeypatch):
+    fetched(cache, repository)
+    assert cache.stat().st_mode & 0o777 == 0o700
+    cache.chmod(0o770)
+    with pytest.raises(
+        CheckoutError, match=rf"{cache}: can be written by other users, .*set MNIST_NODE_CACHE to a fold"
+    ):
+        fetched(cache, repository)
+    cache.chmod(0o755)
+    fetched(cache, repository)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    with pytest.raises(CheckoutError, match=rf"{cache}: belongs to another user"):
+        fetched(cache, repository)
+
+
 def test_a_commit_that_is_not_there_is_named(cache, repository):
     with pytest.raises(CheckoutError, match=rf"commit {'a' * 40} can't be fetched from {repository.path}: .+; push it"):
         fetched(cache, repository, commit="a" * 40)

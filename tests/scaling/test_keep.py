@@ -1,4 +1,3 @@
-import re
 import sys
 
 import pytest
@@ -146,7 +145,8 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
         versions=versions() | {"torch": "2.0.0", "ray": "1.0.0", "optuna": "1.0.0"},
         data={"data/train.npz": "2"},
     )
-    (tmp_path / "code.py").write_text("one = 2\n")
+    (tmp_path / lab.CODE).write_text("one = 2\n")
+    before = lab.git("rev-parse", "HEAD")
     lab.commit()
     runs.found = {"validation": 0.95}
     monkeypatch.setattr(sys, "argv", ["keep", "--sweep=night"])
@@ -154,11 +154,24 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
     out = capsys.readouterr().out
     assert f"the sweep had torch 2.0.0, here it is {versions()['torch']}" in out
     assert "data/train.npz is not what the sweep had" in out
-    assert re.search(r"code\.py is not as in commit \w{7}, with which the sweep ran", out)
+    assert "digits, stages, scaling are not the code that the sweep ran with" in out
+    assert f"digits/code.py is not as in commit {before[:7]}, from which the sweep was begun" in out
     assert "the trial ran on another: " in out
     assert "train.instructions: native" in out
     for name in ("python", "numpy", "ray", "optuna"):
         assert f"the sweep had {name}" not in out
+
+
+def test_code_that_was_not_committed_is_known_as_well(runs, capsys, tmp_path, monkeypatch):
+    (tmp_path / lab.CODE).write_text("one = 2\n")
+    lab.sweep("night", lab.record("00000", {"train.instructions": "native"}))
+    lab.git("checkout", "--quiet", lab.CODE)
+    runs.found = {"validation": 0.95}
+    assert "are not the code that the sweep ran with" in "".join(keep.keep("night", 1)[0].reasons)
+    (tmp_path / lab.CODE).write_text("one = 2\n")
+    lab.commit()
+    monkeypatch.setattr(running, "experiments", dict)  # so that it runs again, from here
+    assert keep.keep("night", 1)[0].reasons == ["train.instructions: native computes as each processor does it best"]
 
 
 def test_more_seeds_are_experiments_of_their_own(runs, capsys):

@@ -10,7 +10,7 @@ import ray.cloudpickle
 
 import scaling
 from scaling import nodes
-from scaling.nodes import NodeError, Spec, cache_folder, prepare_node, versions
+from scaling.nodes import NodeError, Spec, VersionError, cache_folder, digest, prepare_node, versions
 from tests.scaling.repository import SUMS
 
 ROOT = Path(__file__).parents[2]
@@ -50,13 +50,15 @@ def by_value():
 @pytest.fixture
 def fetched(repository) -> Spec:
     """What a driver tells the nodes of a cluster."""
-    return Spec(None, str(repository.path), repository.git("rev-parse", "HEAD"), SUMS, versions())
+    return Spec(
+        None, str(repository.path), repository.git("rev-parse", "HEAD"), SUMS, versions(), digest(repository.path)
+    )
 
 
 @pytest.fixture
 def local(repository) -> Spec:
     """What a driver tells a Ray of its own."""
-    return Spec(str(repository.path), None, None, SUMS, versions())
+    return Spec(str(repository.path), None, None, SUMS, versions(), digest(repository.path))
 
 
 def in_a_worker(spec, folder, before="", path=""):
@@ -94,7 +96,7 @@ def test_code_of_another_commit_that_is_imported_already_is_refused(by_value, fe
     theirs = other.commit()
     error = in_a_worker(fetched, outside, before=IMPORT, path=other.path)
 
-    assert type(error) is NodeError
+    assert type(error) is VersionError
     assert f"another version of digits is imported here already, from {other.path}/digits: commit {theirs}" in str(
         error
     )
@@ -115,7 +117,8 @@ def test_code_that_is_there_but_not_imported_does_not_count(by_value, fetched, r
 @pytest.fixture
 def _path_as_it_was(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(nodes, "PACKAGES", ())  # in this process they are those of the project itself
+    # In this process what is imported is the project itself.
+    monkeypatch.setattr(nodes, "_nothing_else_imported", lambda root, commit: None)
 
 
 @pytest.mark.usefixtures("_path_as_it_was")
@@ -137,17 +140,31 @@ def test_a_working_folder_without_the_data_is_refused(local, repository):
 
 
 @pytest.mark.usefixtures("_path_as_it_was")
-@pytest.mark.parametrize(("package", "version"), [("torch", "1.0.0"), ("python", "3.1.4")])
+def test_code_that_was_edited_since_is_refused(local, repository):
+    """A worker that starts anew would train with it, and the others go on without."""
+    repository.write({"digits/version.py": "HERE = 2\n"})
+    with pytest.raises(
+        VersionError, match=r"node .+: digits, stages, scaling in .+ are not the code that the sweep was"
+    ):
+        prepare_node(local)
+    assert local.folder not in sys.path
+    repository.git("checkout", "digits")
+    repository.write({"README.md": "no code"})
+    prepare_node(local)
+
+
+@pytest.mark.usefixtures("_path_as_it_was")
+@pytest.mark.parametrize(("package", "version"), [("torch", "1.0.0"), ("python", "3.1.4"), ("numpy", "1.0")])
 def test_another_version_is_refused_and_both_are_named(local, package, version):
     spec = dataclasses.replace(local, versions=local.versions | {package: version})
-    with pytest.raises(NodeError, match=rf"node .+: {package} {versions()[package]} is here, {version} where"):
+    with pytest.raises(VersionError, match=rf"node .+: {package} {versions()[package]} is here, {version} where"):
         prepare_node(spec)
 
 
 @pytest.mark.usefixtures("_path_as_it_was")
 def test_another_build_or_bug_fix_of_python_is_not_another_version(local):
     here = versions()
-    other = here | {"torch": here["torch"].partition("+")[0] + "+cu999", "python": here["python"] + "7", "numpy": "1"}
+    other = here | {"torch": here["torch"].partition("+")[0] + "+cu999", "python": here["python"] + "7"}
     prepare_node(dataclasses.replace(local, versions=other))
 
 

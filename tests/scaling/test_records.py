@@ -14,6 +14,7 @@ WANTED = {
     "seed": 0,
     "keep": 1,
     "commit": "c" * 40,
+    "code": "d" * 64,
     "data": {},
     "params": {"model": {}, "train": {}},
     "versions": {},

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from scaling import source
-from scaling.nodes import Spec, versions
+from scaling.nodes import Spec, digest, versions
 from scaling.source import SourceError, describe_code
 from tests.scaling.repository import PARAMS, SUMS
 
@@ -27,9 +27,24 @@ def pushed(here, outside):
 
 def test_a_ray_of_ones_own_takes_the_working_folder(here):
     here.write({"digits/version.py": "HERE = 2  # not committed\n"})
-    assert describe_code(None) == Spec(str(here.path), None, here.git("rev-parse", "HEAD"), SUMS, versions())
+    assert describe_code(None) == Spec(
+        str(here.path), None, here.git("rev-parse", "HEAD"), SUMS, versions(), digest(here.path)
+    )
     shutil.rmtree(here / ".git")
     assert describe_code(None).commit is None
+
+
+def test_code_that_is_not_committed_tells_a_sweep_from_another(here):
+    before = describe_code(None)
+    here.write({"README.md": "another text", "digits/notes.txt": "no code"})
+    here.commit()
+    (here / "digits/.#version.py").symlink_to("me@here.1234")  # what an editor leaves
+    assert describe_code(None).code == before.code
+    here.write({"digits/version.py": "HERE = 2  # not committed\n"})
+    assert describe_code(None).code != before.code
+    here.git("checkout", "digits")
+    here.write({"stages/new.py": ""})
+    assert describe_code(None).code != before.code
 
 
 def test_data_that_are_not_those_of_the_lock_are_refused(here):
@@ -73,7 +88,9 @@ def test_a_pipeline_whose_data_are_others_is_told(here):
 def test_a_cluster_gets_the_commit_from_origin(pushed, outside):
     shutil.rmtree(pushed / "data")  # the driver itself needs none
     commit = pushed.git("rev-parse", "HEAD")
-    assert describe_code(CLUSTER) == Spec(None, str(outside / "origin.git"), commit, SUMS, versions())
+    assert describe_code(CLUSTER) == Spec(
+        None, str(outside / "origin.git"), commit, SUMS, versions(), digest(pushed.path)
+    )
     assert (outside / "cache/checkouts" / commit / "data/prepared/train.npz").exists()
 
 
@@ -115,6 +132,18 @@ def test_a_password_goes_nowhere(here, address):
     with pytest.raises(SourceError, match=r"://\.\.\.@example.org: the repository's address holds") as caught:
         describe_code(CLUSTER, address)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("query", ["?private_token=secret", "#secret"])
+def test_a_query_goes_nowhere(here, query):
+    with pytest.raises(SourceError, match=r"https://example.org/mnist\?\.\.\.: .* has a query") as caught:
+        describe_code(CLUSTER, f"https://example.org/mnist{query}")
+    assert "secret" not in str(caught.value)
+
+
+def test_an_address_that_is_none_is_one_clear_error(here):
+    with pytest.raises(SourceError, match=r"the repository's address is none \(Invalid IPv6 URL\); name another"):
+        describe_code(CLUSTER, "http://[x")
 
 
 @pytest.mark.parametrize(

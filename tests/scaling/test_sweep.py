@@ -12,7 +12,7 @@ from scaling.sweep import SweepError, fresh, parsed, resumed, summary
 from tests import synthetic
 from tests.scaling.test_records import ended
 
-SPEC = Spec("/here", None, "a" * 40, {"data/prepared/train.npz": "0" * 32}, {"torch": "2.14.1"})
+SPEC = Spec("/here", None, "a" * 40, {"data/prepared/train.npz": "0" * 32}, {"torch": "2.14.1"}, "c" * 64)
 SPACE = "train.seed: { choice: [1, 2] }\n"
 
 
@@ -44,6 +44,7 @@ def test_a_sweep_is_described_by_all_that_its_trials_depend_on(arguments):
         "seed": 7,
         "keep": 0,
         "commit": "a" * 40,
+        "code": "c" * 64,
         "data": {"data/prepared/train.npz": "0" * 32},
         "params": base(),
         "versions": {"torch": "2.14.1", "optuna": metadata.version("optuna")},
@@ -76,7 +77,7 @@ def test_a_resumed_sweep_may_have_more_trials_and_keep_more(arguments):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"commit": "b" * 40}, f"was begun with commit {'a' * 40}, not {'b' * 40}, so its trials can't be compared"),
+        ({"code": "d" * 64}, "was begun with code another one, not this, so its trials can't be compared"),
         ({"data": {}}, f"was begun with data other ones, not these, .*; go back to {'a' * 40}, or begin a new"),
         ({"versions": {"torch": "3"}}, r"was begun with versions \{'torch': '2\.14\.1', .*\}, not \{'torch': '3', "),
     ],
@@ -86,6 +87,22 @@ def test_a_sweep_does_not_go_on_with_something_else(arguments, changes, message)
     now = Spec(**(vars(SPEC) | changes))
     with pytest.raises(SweepError, match=f"sweeps/one: {message}"):
         resumed(arguments("--resume=one"), now)
+
+
+def test_a_commit_of_the_same_code_is_told_and_hinders_nobody(arguments, capsys):
+    wanted = begun(arguments)
+    now = Spec(**(vars(SPEC) | {"commit": "b" * 40}))
+    assert resumed(arguments("--resume=one"), now) == ("one", wanted)
+    told = f"sweep one: begun with commit {'a' * 40}, goes on with {'b' * 40}; the code is the same\n"
+    assert capsys.readouterr().out == told
+
+
+def test_a_sweep_of_which_nobody_noted_the_code_does_not_go_on(arguments):
+    wanted = begun(arguments)
+    del wanted["code"]
+    records.write_json(records.folder("one") / records.DESCRIPTION, wanted)
+    with pytest.raises(SweepError, match="was begun with code another one"):
+        resumed(arguments("--resume=one"), SPEC)
 
 
 def test_a_sweep_does_not_go_on_with_other_params(arguments, workspace):
@@ -100,6 +117,7 @@ def test_a_sweep_does_not_go_on_with_other_params(arguments, workspace):
     [
         ((), r"how many trials\? give --trials \(make sweep TRIALS=200\), or --resume=NAME"),
         (("--trials=0",), "how many trials"),
+        (("--trials=4", "--workers=0"), "--workers: at least 1"),
         (("--trials=many",), "a whole number from 0 to 99999, found 'many'"),
         (("--trials=100000",), "a whole number from 0 to 99999"),
         (("--resume=one", "--space=x"), "give --resume no --space, --name or --seed"),
@@ -151,7 +169,7 @@ def driven(monkeypatch):
 NEW = ("--space=space.yaml", "--trials=2", "--name=one")
 
 
-def finish(wanted, journal, spec, address):
+def finish(name, wanted, journal, spec, address, *, most):
     for number in range(len(journal.records), wanted["trials"]):
         journal.append(ended(number))
 
@@ -182,7 +200,7 @@ def test_a_finished_sweep_starts_no_ray(driven):
 
 
 def test_ctrl_c_says_how_to_go_on(driven, capsys):
-    def interrupted(wanted, journal, spec, address):
+    def interrupted(name, wanted, journal, spec, address, *, most):
         journal.append(ended(0))
         raise KeyboardInterrupt
 
@@ -201,7 +219,7 @@ def test_ctrl_c_says_how_to_go_on(driven, capsys):
     ],
 )
 def test_what_stops_a_sweep_says_how_to_go_on(driven, error, message):
-    def refused(wanted, journal, spec, address):
+    def refused(name, wanted, journal, spec, address, *, most):
         raise error
 
     with pytest.raises(
@@ -213,9 +231,9 @@ def test_what_stops_a_sweep_says_how_to_go_on(driven, error, message):
 def test_the_cluster_is_the_one_that_the_environment_names(driven, monkeypatch):
     seen = []
 
-    def see(wanted, journal, spec, address):
+    def see(name, wanted, journal, spec, address, *, most):
         seen.append(address)
-        finish(wanted, journal, spec, address)
+        finish(name, wanted, journal, spec, address, most=most)
 
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     driven(see, *NEW)

@@ -1,8 +1,11 @@
 from types import SimpleNamespace
 
+import pytest
+
+from scaling.search import NoWorkerError
 from scaling.settings import base
 from scaling.trial import METRIC, TIME
-from scaling.tuning import Halving, halving, stopping
+from scaling.tuning import Halving, TuningError, halving, settle, stopping
 
 
 def recorded(scheduler) -> list[set[str]]:
@@ -46,3 +49,36 @@ def test_what_is_on_record_counts_as_if_it_had_run_here(workspace):
     scheduler = halving(base(), known)
     assert {name for rung in recorded(scheduler) for name in rung} == {"00000", "00001"}
     assert measured(scheduler, "new", 0.85)[1] == "STOP"
+
+
+def ended(**changes):
+    return SimpleNamespace(**{"problem": None, "lost": [], "exhausted": False} | changes)
+
+
+def test_a_sweep_that_is_done_is_no_error(capsys):
+    settle(ended(), 0)
+    settle(ended(exhausted=True), 4)
+    assert capsys.readouterr().out == "nothing is left in the space that was not tried, so 4 trials were not run\n"
+
+
+@pytest.mark.parametrize(
+    ("search", "missing", "message"),
+    [
+        (ended(problem=NoWorkerError("node bad: no data")), 3, "^no worker can run trials: node bad: no data$"),
+        (
+            ended(lost=[12, 3]),
+            2,
+            "^without a record: 00003, 00012, whose workers died .*, or of their nodes; they run ag",
+        ),
+        (ended(lost=[12], exhausted=True), 2, "^without a record: 00012, "),
+        (ended(), 1, "^Ray Tune has ended, and 1 trials have no record$"),
+    ],
+)
+def test_a_trial_without_a_record_is_an_error(search, missing, message):
+    with pytest.raises(TuningError, match=message):
+        settle(search, missing)
+
+
+def test_what_stopped_the_search_is_raised_as_it_is():
+    with pytest.raises(OSError, match="full"):
+        settle(ended(problem=OSError(28, "full")), 1)

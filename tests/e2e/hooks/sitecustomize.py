@@ -5,7 +5,8 @@ once HOLD_GO_ON is there. With LIMIT_FILES, no stage can write a file of more by
 workers of Ray, and what they start. With LIMIT_DVC it is the other way round.
 
 With ONLY_FROM, workers of Ray find nothing of the project outside of that folder, as if it were not installed. With
-IMPORT_FROM, they have imported the project from there before they are asked for anything.
+IMPORT_FROM, they have imported the project from there before they are asked for anything. With HOLD_MEASURED, which
+needs ONLY_FROM, their trainings make that file after the first measurement, and go on once HOLD_GO_ON is there.
 """
 
 import gc
@@ -56,7 +57,28 @@ class _Only(PathFinder):
         found = super().find_spec(fullname, path, target)
         if found is None or not str(found.origin).startswith(f"{os.environ['ONLY_FROM']}/"):
             raise ModuleNotFoundError(f"no module named {fullname!r} on this node", name=fullname)
+        if fullname == "digits.training" and "HOLD_MEASURED" in os.environ:
+            execute = found.loader.exec_module
+
+            def hold(module):
+                execute(module)
+                module.fit = _held(module.fit)
+
+            found.loader.exec_module = hold
         return found
+
+
+def _held(fit):
+    def held(*arguments):
+        for record in fit(*arguments):
+            yield record
+            # It is asked for more, so what was measured has arrived.
+            if record.validation_accuracy is not None:
+                Path(os.environ["HOLD_MEASURED"]).touch()
+                while not Path(os.environ["HOLD_GO_ON"]).exists():
+                    time.sleep(0.05)
+
+    return held
 
 
 if _worker and "ONLY_FROM" in os.environ:

@@ -1,0 +1,92 @@
+"""What the nodes of a cluster say before the first trial: which can run it, and which can't, and why."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from digits.errors import PipelineError
+from scaling.cluster import named
+from scaling.nodes import NodeError, Spec, VersionError, prepare_node
+
+_PATIENCE = 900.0  # seconds that a node has to fetch code and data; Git and DVC are given up before
+
+
+class PreflightError(PipelineError):
+    """A cluster that can't run a sweep."""
+
+
+class Preflight(NamedTuple):
+    """Nodes by name."""
+
+    ready: list[str]
+    unfit: dict[str, str]  # and why each is; they may become ready
+
+
+def check_nodes(spec: Spec) -> Preflight:
+    """Prepare every node of the connected cluster that can run trials, all at once.
+
+    Raises:
+        PreflightError: a node has another version of Python, of a package or of our code; or none is ready. Says which,
+            and why each.
+    """
+    return judged(asked(spec))
+
+
+def judged(answers: Mapping[str, Exception | None]) -> Preflight:
+    """What to do about the nodes' answers: None of each that is ready, or why it is not.
+
+    Raises:
+        PreflightError: see `check_nodes`.
+    """
+    unfit = {name: _told(name, error) for name, error in answers.items() if error is not None}
+    ready = [name for name in answers if name not in unfit]
+    if not ready or any(isinstance(error, VersionError) for error in answers.values()):
+        problems = list(unfit.values()) or ["no node is left; see `ray status`"]
+        raise PreflightError("the cluster can't run this sweep:\n" + "\n".join(f"  {problem}" for problem in problems))
+    return Preflight(ready, unfit)
+
+
+def asked(
+    spec: Spec, prepare: Callable[[Spec], Path] = prepare_node, patience: float = _PATIENCE
+) -> dict[str, Exception | None]:
+    """The answer of each node: None if it is ready.
+
+    Args:
+        spec: code and data.
+        prepare: what they are asked to do.
+        patience: seconds, after which a node that hangs is waited for no more.
+    """
+    import ray  # an extra
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+    import scaling
+
+    ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]
+    known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    nodes = [node for node in known if node["Alive"] and node["Resources"].get("CPU")]
+    task = ray.remote(num_cpus=0, max_retries=0)(prepare)
+    waiting = [task.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(spec) for node in nodes]
+    answered = set(ray.wait(waiting, num_returns=len(waiting), timeout=patience)[0]) if waiting else set()
+    answers: dict[str, Exception | None] = {}
+    for node, answer in zip(nodes, waiting, strict=True):
+        if answer not in answered:
+            answers[named(node)] = TimeoutError(f"no answer for {patience:g} seconds")
+            continue
+        try:
+            ray.get(answer)
+            answers[named(node)] = None
+        except ray.exceptions.RayTaskError as error:
+            answers[named(node)] = error.cause if isinstance(error.cause, Exception) else error
+        except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
+            answers[named(node)] = ConnectionError("lost meanwhile")
+        except ray.exceptions.RayError as error:  # it can't start a process, say
+            answers[named(node)] = error
+    return answers
+
+
+def _told(name: str, error: Exception) -> str:
+    if isinstance(error, NodeError):
+        return str(error)
+    if isinstance(error, (TimeoutError, ConnectionError)):
+        return f"node {name}: {error}"
+    return f"node {name}: {' '.join(str(error).split()) or type(error).__name__}"
