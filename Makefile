@@ -108,10 +108,9 @@ sweep: $(VENV)/installed-scale | data/prepared/train.npz ## try TRIALS=200 setti
 	@exec python -m scaling.sweep $(call option,space,SPACE) $(call option,trials,TRIALS) $(call option,name,NAME) \
 	  $(call option,resume,RESUME) $(call option,keep,KEEP) $(call option,seed,SEED) $(call option,repository,REPOSITORY) $(call option,workers,WORKERS)
 
-keep: $(VENV)/installed-scale ## make DVC experiments of SWEEP=name's best trials: [BEST=5] [FRONTIER=1: best of each size] [SEEDS=1]
+keep: $(VENV)/installed-scale ## make DVC experiments of SWEEP=name's best trials, and draw: [BEST=5] [FRONTIER=1: best of each size] [SEEDS=1]
 	@python -m scaling.keep $(call option,sweep,SWEEP) $(call option,best,BEST) $(call flag,frontier,FRONTIER) \
 	  $(call option,seeds,SEEDS)
-	@python -m scaling.frontier $(call option,sweep,SWEEP)
 
 image: ## build the service's image: [IMAGE=mnist]
 	docker build --tag $(if $(value IMAGE),$(call quoted,IMAGE),mnist) .

@@ -33,7 +33,8 @@ HOLDS_FOR: dict[str, tuple[str, ...]] = {
     "drift_errors": ("monitoring.cusum",),
     # Times, memory and what is lost: another model of this size makes no difference.
     **dict.fromkeys(("crashes", "drift_speed", "memory", "pipeline", "pull_request", "report"), ()),
-    **dict.fromkeys(("scaling_head", "scaling_node", "scaling_sweep", "service", "speed", "start", "switching"), ()),
+    **dict.fromkeys(("scaling_head", "scaling_node", "scaling_sweep", "scaling_tune"), ()),
+    **dict.fromkeys(("service", "speed", "start", "switching"), ()),
 }
 
 

@@ -36,7 +36,7 @@ def main() -> None:
     sweep(name, arguments.trials)
     kept = keep.keep(name, arguments.points, seeds, frontier=True)
     keep.verify(kept)
-    chosen, trials, found = by_hand(seeds), records.read(name), kept_points(name)
+    chosen, trials, found = by_hand(name, seeds), records.read(name), kept_points(name)
     networks = [found[trial] for trial in dict.fromkeys(item.trial for item in kept)]
     rows = [row(point) for point in networks] + [row(point, choice) for choice, point in chosen.items()]
     rows.sort(key=lambda cells: int(cells[0].replace(",", "")))
@@ -61,13 +61,13 @@ def sweep(name: str, trials: int) -> None:
     subprocess.run(command, check=True)
 
 
-def by_hand(seeds: int) -> dict[str, Point]:
+def by_hand(sweep: str, seeds: int) -> dict[str, Point]:
     """Points of `BY_HAND`, which are run where they are not there yet."""
     base, found = settings.base(), {}
     for name in BY_HAND:
         commits = {}
         for seed in range(seeds):
-            label = f"frontier-{name}-{seed}"
+            label = f"{sweep}-by-hand-{name}-{seed}"
             commits[label] = running.ensure(label, base, values(CHOICES[name]) | {"train.seed": seed})
             print(label, flush=True)
         (found[name],) = points(commits)

@@ -24,6 +24,7 @@ from benchmarks.pipeline import clone, seconds, shown
 from digits.dataset import labelled
 from digits.recipe import set_up_torch
 from digits.storage import read_arrays, read_json
+from scaling.cluster import processors
 from scaling.settings import base, sections
 
 JOBS = 2
@@ -41,6 +42,8 @@ def main() -> None:
     if arguments.bare:
         print(json.dumps(trained([json.loads(line) for line in arguments.bare.read_text().splitlines()])))
         return
+    if (workers := processors() // base()["train"]["threads"]) != 1:
+        parser.error(f"{workers} trials would run at once, which the overhead of a trial presumes is one: use taskset")
     swept, queued, stopped, overheads = [], [], [], []
     with tempfile.TemporaryDirectory() as temporary:
         folder = clone(Path(temporary) / "project")

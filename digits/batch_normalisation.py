@@ -43,9 +43,11 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        assert self.num_batches_tracked is not None
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
+        self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
 

@@ -7,6 +7,7 @@ from scaling.experiments import ExperimentError, Measured, document, git, read, 
 from scaling.nodes import PACKAGES, digest_of, versions
 from scaling.records import Description, Record
 
+_TRIES = ("scaling/settings.py", "scaling/trial.py")  # what trains a trial, beside what `train` depends on
 _COMPUTE = ("python", "torch", "numpy")  # the other packages that a sweep names bring about no bit of a result
 
 
@@ -36,12 +37,14 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
     sums = {item["path"]: item.get("md5") for item in lock["deps"]}
     other = [path for path, checksum in description["data"].items() if sums.get(path, checksum) != checksum]
     texts += [f"{path} is not what the sweep had" for path in other]
-    if digest_of(sources(commit)) != description.get("code"):
+    begun = description["commit"]
+    if begun and exists(begun) and digest_of(sources(begun)) == description["code"]:
+        # It ran with what is committed, so it is known which files a training depends on, and which only show results.
+        code = [path for path in (*sums, *_TRIES) if path.endswith(".py")]
+        other = [path for path in code if checksum_of(begun, path) != checksum_of(commit, path)]
+        texts += [f"{path} is not as in commit {begun[:7]}, with which the sweep ran" for path in other]
+    elif digest_of(sources(commit)) != description["code"]:
         texts.append(f"{', '.join(PACKAGES)} are not the code that the sweep ran with")
-        code = [path for path in sums if path.endswith(".py")]
-        if (begun := description["commit"]) and exists(begun):
-            other = [path for path in code if checksum_of(begun, path) != sums[path]]
-            texts += [f"{path} is not as in commit {begun[:7]}, from which the sweep was begun" for path in other]
     if record["node"].partition(":")[0] != socket.gethostname():  # what follows is Ray's name for it, another each time
         texts.append(f"the trial ran on {record['node']}: other last bits if that has CUDA, or one of the two no AVX2")
     _, train = trained(commit)

@@ -19,6 +19,7 @@ from digits.errors import PipelineError, run
 from scaling import records
 from scaling.equality import differences, reasons
 from scaling.experiments import Measured, measured
+from scaling.frontier import write
 from scaling.records import Description, Record
 from scaling.running import ensure
 from scaling.selection import best, pareto, thinned
@@ -51,7 +52,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.best < 1 or arguments.seeds < 1:
         parser.error("--best, --seeds: at least 1")
-    verify(keep(arguments.sweep, arguments.best, arguments.seeds, arguments.frontier))
+    kept = keep(arguments.sweep, arguments.best, arguments.seeds, arguments.frontier)
+    write(arguments.sweep)
+    verify(kept)
 
 
 def verify(kept: Iterable[Kept]) -> None:

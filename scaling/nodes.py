@@ -24,6 +24,14 @@ from scaling.checkout import check, checked_out, commit_of
 from scaling.fetching import CheckoutError
 
 PACKAGES = ("digits", "stages", "scaling")
+# What only shows or goes on with what trials came to: another text there changes none of them.
+AFTERWARDS = {
+    f"scaling/{name}.py"
+    for name in (
+        *("equality", "experiments", "frontier", "keep", "paired", "picture", "progress", "running"),
+        *("seeds", "selection", "warm", "warm_worker", "watch"),
+    )
+}
 _COMPARED = {
     "python": 2,
     "torch": None,
@@ -140,13 +148,17 @@ def _nothing_else_imported(root: Path, commit: str | None) -> None:
 
 
 def digest(root: Path) -> str:
-    """SHA-256 of our packages' sources, by which code is told apart, committed or not."""
+    """SHA-256 of the sources on which trials depend, by which code is told apart, committed or not."""
     return digest_of({f"{name}/{path}": text for name in PACKAGES for path, text in _sources(root / name).items()})
 
 
 def digest_of(sources: Mapping[str, bytes]) -> str:
     """The same of sources that are at hand, by their paths from the top folder."""
-    sums = [f"{hashlib.sha256(text).hexdigest()}  {path}\n" for path, text in sorted(sources.items())]
+    sums = [
+        f"{hashlib.sha256(text).hexdigest()}  {path}\n"
+        for path, text in sorted(sources.items())
+        if path not in AFTERWARDS and (not path.startswith("stages/") or path == "stages/train.py")
+    ]
     return hashlib.sha256("".join(sums).encode()).hexdigest()
 
 

@@ -7,7 +7,7 @@ import vl_convert
 
 SCALE = 2  # pixels a point, so that it is sharp on any screen
 
-_TRIED, _FRONTIER, _TESTED = "trials (validation images)", "their frontier", "kept (test images)"
+_TRIED, _FRONTIER, _TESTED = "trials (validation images)", "their frontier", "mean of the seeds (test images)"
 _COLOURS = {_TRIED: "#b4bcc6", _FRONTIER: "#66727f", _TESTED: "#1f5fa8"}
 _LINE = "#8fb4dd"
 _LEAST = 0.005  # percent, for a logarithm needs something: where all images were right

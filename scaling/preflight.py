@@ -1,6 +1,6 @@
 """What the nodes of a cluster say before the first trial: which can run it, and which can't, and why."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,14 +22,18 @@ class Preflight(NamedTuple):
     unfit: dict[str, str]  # and why each is; they may become ready
 
 
-def check_nodes(spec: Spec) -> Preflight:
+def check_nodes(spec: Spec, able: Container[str]) -> Preflight:
     """Prepare every node of the connected cluster that can run trials, all at once.
+
+    Args:
+        spec: code and data.
+        able: names of the nodes that have room for a trial; the others are asked for nothing.
 
     Raises:
         PreflightError: a node has another version of Python, of a package or of our code; or none is ready. Says which,
             and why each.
     """
-    return judged(asked(spec))
+    return judged(asked(spec, able))
 
 
 def judged(answers: Mapping[str, Exception | None]) -> Preflight:
@@ -47,12 +51,13 @@ def judged(answers: Mapping[str, Exception | None]) -> Preflight:
 
 
 def asked(
-    spec: Spec, prepare: Callable[[Spec], Path] = prepare_node, patience: float = _PATIENCE
+    spec: Spec, able: Container[str], prepare: Callable[[Spec], Path] = prepare_node, patience: float = _PATIENCE
 ) -> dict[str, Exception | None]:
     """The answer of each node: None if it is ready.
 
     Args:
         spec: code and data.
+        able: see `check_nodes`.
         prepare: what they are asked to do.
         patience: seconds, after which a node that hangs is waited for no more.
     """
@@ -63,7 +68,7 @@ def asked(
 
     ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]
     known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    nodes = [node for node in known if node["Alive"] and node["Resources"].get("CPU")]
+    nodes = [node for node in known if node["Alive"] and named(node) in able]
     task = ray.remote(num_cpus=0, max_retries=0)(prepare)
     waiting = [task.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(spec) for node in nodes]
     answered = set(ray.wait(waiting, num_returns=len(waiting), timeout=patience)[0]) if waiting else set()

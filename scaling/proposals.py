@@ -3,9 +3,12 @@
 Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization".
 """
 
+import contextlib
+import itertools
 import json
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,7 @@ from scaling.space import Choice, Domain, Space
 _ATTEMPTS = 100  # to find settings that go together and were not tried yet
 _LEARNED = 20  # of them by what was learned, which may point to what is too large each time; the others by chance
 _AT_FIRST = 10  # trials until something was learned
+_COUNTED = 10_000  # settings that a space may have at most to be gone through one by one
 _LEAST = 1e-5  # an error rate, for a logarithm needs something: where all images were right
 _DIGITS = 4  # that a number proposed has: enough to tell two apart, and short enough to read
 
@@ -71,6 +75,24 @@ class Proposals:
             self._study.tell(trial, state=TrialState.FAIL)
         if problem and not self._tried:
             raise SpaceError(f"nothing in the space goes together: {problem}")
+        return self._left(number)
+
+    def _left(self, number: int) -> dict[str, Any] | None:
+        """Of a space that can be counted, something that was not tried yet: chance may miss what little is left."""
+        values = {name: counted(domain) for name, domain in self._distributions.items()}
+        if math.prod(map(len, values.values())) > _COUNTED:
+            return None
+        for chosen in itertools.product(*values.values()):
+            parameters = dict(zip(values, chosen, strict=True))
+            settings = self._space.settings(parameters)
+            if (text := json.dumps(settings)) in self._tried:
+                continue
+            with contextlib.suppress(ParamsError, SpaceError):
+                self._hold(settings)
+                self._tried.add(text)
+                self._study.enqueue_trial(parameters)
+                self._running[number] = self._study.ask(self._distributions)
+                return settings
         return None
 
     def _hold(self, settings: dict[str, Any]) -> None:
@@ -148,6 +170,15 @@ def distribution(domain: Domain) -> BaseDistribution:
     if domain.whole:
         return IntDistribution(int(domain.low), int(domain.high), log=domain.log)
     return FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+def counted(domain: BaseDistribution) -> Sequence[Any]:
+    """The values of a domain; as many as are too many, if they can't be counted."""
+    if isinstance(domain, CategoricalDistribution):
+        return domain.choices
+    if isinstance(domain, IntDistribution):
+        return range(domain.low, domain.high + 1)
+    return range(_COUNTED + 1)
 
 
 def rounded(domain: BaseDistribution, value: Any) -> Any:

@@ -1,8 +1,10 @@
 """The pipeline run as a DVC experiment of a given name, with given params, in a folder beside the workspace."""
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from scaling.experiments import ExperimentError, document, experiments, trained
@@ -19,7 +21,7 @@ def ensure(label: str, base: Base, settings: Mapping[str, Any]) -> str:
 
     Raises:
         ParamsError: params.yaml could not hold that.
-        ExperimentError: the run fails; or there is one of that name, with other params.
+        ExperimentError: the run fails; or there is one of that name, with other params or by other code.
     """
     wanted = sections(settings, base)
     commit = experiments().get(label)
@@ -32,12 +34,27 @@ def ensure(label: str, base: Base, settings: Mapping[str, Any]) -> str:
             if here.get(section, {}).get(key) != value
         }
         commit = pipeline(label, differing | dict(settings))
+    elif changed := changed_code(commit):
+        raise ExperimentError(
+            f"{label}: there is an experiment of this name by another {', '.join(changed)}; go back to that, remove "
+            f"the experiment with `dvc exp remove {label}`, or give the sweep another name"
+        )
     if trained(commit) != wanted:
         raise ExperimentError(
             f"{label}: there is an experiment of this name with other params; "
             f"remove it with `dvc exp remove {label}`, or give the sweep another name"
         )
     return commit
+
+
+def changed_code(commit: str) -> list[str]:
+    """Files of code on which `train` depends, and which are not here as the experiment had them."""
+    deps = {item["path"]: item.get("md5") for item in document(commit, "dvc.lock")["stages"]["train"]["deps"]}
+    return [path for path, md5 in deps.items() if path.endswith(".py") and _md5(Path(path)) != md5]
+
+
+def _md5(path: Path) -> str | None:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else None
 
 
 def pipeline(label: str, settings: Mapping[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """The driver's side of a sweep, as Ray Tune sees it: which trial is next, and how each ended."""
 
 import json
+import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -15,6 +17,7 @@ from scaling.records import Journal, Record
 from scaling.trial import METRIC
 
 _DEATHS = 3  # of a trial's workers, until this driver runs it no more
+_SILENCE = 60.0  # seconds without any measurement, after which it is said
 _REFUSALS = 3  # of a node, one after the other, until it is taken for one that can't work
 
 
@@ -34,6 +37,7 @@ class Search(Searcher, tune.Stopper):
         places: Callable[[], Mapping[str, int]],
         unfit: Iterable[str] = (),
         most: int | None = None,
+        pause: float = 0.0,
     ) -> None:
         """Begin, or go on.
 
@@ -45,6 +49,7 @@ class Search(Searcher, tune.Stopper):
             places: how many trials each node runs at once, at present.
             unfit: nodes that can't work, which was told already.
             most: trials at once at most.
+            pause: seconds without a new trial after a worker has died, for the next one may die as well.
         """
         super().__init__(metric=METRIC, mode="max")
         self.problem: Exception | None = None
@@ -58,7 +63,9 @@ class Search(Searcher, tune.Stopper):
         self._running: dict[str, int] = {}
         self._deaths: dict[int, int] = {}
         self._refusals: Counter[str] = Counter([*unfit])  # by node, since it last worked
-        self._deserted, self._most = False, most
+        self._deserted, self._most, self._pause = False, most, pause
+        self._not_before = 0.0
+        self._waiting_since: float | None = None  # when a trial was given out and none had measured anything
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial; None as long as one that is running could still be handed back."""
@@ -78,12 +85,15 @@ class Search(Searcher, tune.Stopper):
             self.problem = error
             return Searcher.FINISHED
         self._running[trial_id] = number
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
         # As text, for Tune would look into it for search spaces of its own.
         return {"trial": f"{number:05}", "settings": json.dumps(self._settings[number])}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial has ended, was handed back, or has lost its worker."""
         number = self._running.pop(trial_id)
+        self._waiting_since = math.inf
         try:
             if result is None or error:
                 self._died(number)
@@ -97,6 +107,7 @@ class Search(Searcher, tune.Stopper):
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether to stop one trial: that is the scheduler's business. Called with each measurement that goes on."""
+        self._waiting_since = math.inf
         if result.get("outcome") != "refused":
             self._refusals.pop(result["node"], None)
         return False
@@ -120,7 +131,8 @@ class Search(Searcher, tune.Stopper):
     def _died(self, number: int) -> None:
         self._deaths[number] = self._deaths.get(number, 0) + 1
         if self._deaths[number] < _DEATHS:
-            self._waiting.append(number)
+            self._waiting.insert(0, number)  # last: a node on which all die must not take its lives in a row
+            self._not_before = time.monotonic() + self._pause
             self._progress.note(f"warning: trial {number:05} has lost its worker, and runs again")
             return
         self.lost.append(number)
@@ -137,6 +149,15 @@ class Search(Searcher, tune.Stopper):
 
     def _room(self) -> bool:
         """Whether a node could take a trial now."""
+        now = time.monotonic()
+        if now < self._not_before:
+            return False
+        if self._waiting_since is not None and now - self._waiting_since > _SILENCE:
+            self._waiting_since = math.inf
+            self._progress.note(
+                f"no trial has measured anything for {_SILENCE:g} seconds: another sweep perhaps has all places of the "
+                f"cluster, where WORKERS= would leave room; see `ray status`"
+            )
         places = self._places()
         if not places and not self._deserted:
             self._progress.note(

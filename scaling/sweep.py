@@ -21,7 +21,7 @@ from pathlib import Path
 
 from digits.errors import PipelineError, run
 from scaling import frontier, keep, preflight, records, settings, source, space
-from scaling.cluster import connected
+from scaling.cluster import Places, connected
 from scaling.nodes import Spec
 from scaling.progress import Progress
 from scaling.records import Basis, Description, Journal, Record
@@ -40,6 +40,8 @@ def main() -> None:
     """Run what has no record yet, then keep the best and draw the frontier."""
     arguments = parsed()
     address = os.environ.get("RAY_ADDRESS") or None
+    if not arguments.resume:
+        space.load(arguments.space or space.DEFAULT)  # a mistake there is said before what takes long
     spec = source.describe_code(address, arguments.repository)
     name, wanted = resumed(arguments, spec) if arguments.resume else fresh(arguments, spec)
     with records.begin(name, wanted) as journal:
@@ -47,6 +49,9 @@ def main() -> None:
         try:
             if len(journal.records) < wanted["trials"]:
                 drive(name, wanted, journal, spec, address, most=arguments.workers)
+            print(summary(journal.records))
+            kept = keep.keep(name, wanted["keep"]) if wanted["keep"] else []
+            frontier.write(name)
         except KeyboardInterrupt:
             print(f"\ninterrupted; {_GO_ON}{name}", file=sys.stderr)
             sys.exit(130)
@@ -54,10 +59,6 @@ def main() -> None:
             raise SweepError(f"{error}\n  {_GO_ON}{name}") from None
         except OSError as error:  # such as a full disk
             raise SweepError(f"{error.filename or name}: {error.strerror}\n  {_GO_ON}{name}") from None
-        ended = list(journal.records)
-    print(summary(ended))
-    kept = keep.keep(name, wanted["keep"]) if wanted["keep"] else []
-    frontier.write(name)
     keep.verify(kept)
 
 
@@ -154,7 +155,7 @@ def drive(
     threads, device = wanted["params"]["train"]["threads"], wanted["params"]["train"]["device"]
     advice = f"if it stays away, Ray ends this process within a minute; {_GO_ON}{name}"
     with connected(address, threads, device) as cluster, watched(cluster.head, advice) if address else nullcontext():
-        found = preflight.check_nodes(spec) if address else preflight.Preflight([], {})
+        found = preflight.check_nodes(spec, Places(cluster)()) if address else preflight.Preflight([], {})
         if found.ready:
             print(f"nodes: {', '.join(found.ready)}", flush=True)
         for problem in found.unfit.values():

@@ -76,6 +76,10 @@ class Training(tune.Trainable):
             self._state |= {"outcome": "failed", "error": text, METRIC: 0.0}
         return {**self._state, "curve": list(self._state["curve"]), "done": self._state["outcome"] is not None}
 
+    def _setup_logdir(self) -> None:
+        """No folder for each trial: nothing is written there, and on a full disk it could not be made."""
+        self._logdir = "/"
+
     def cleanup(self) -> None:
         """Let go of the trial."""
         self._steps = None

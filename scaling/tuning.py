@@ -7,6 +7,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
 import scaling
@@ -58,9 +59,12 @@ def run_trials(
     proposals = Proposals(found, base, wanted["seed"])
     for record in journal.records:
         proposals.learn(record)
-    search = Search(wanted["trials"], proposals, journal, progress, places=Places(cluster), unfit=unfit, most=most)
-    ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]  # workers may not have it yet
     pause = _PAUSE if cluster.address else 0.0
+    search = Search(
+        wanted["trials"], proposals, journal, progress, places=Places(cluster), unfit=unfit, most=most, pause=pause
+    )
+    ray.cloudpickle.register_pickle_by_value(scaling)  # type: ignore[no-untyped-call]  # workers may not have it yet
+    hand_on_nothing()
     trainable = tune.with_parameters(Training, spec=spec, base=base, pause=pause)
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         tune.Tuner(
@@ -82,6 +86,11 @@ def run_trials(
     settle(search, wanted["trials"] - len(journal.records))
 
 
+def hand_on_nothing() -> None:
+    """Of the driver's environment, to workers. Tune would hand on AWS_SECRET_ACCESS_KEY; nodes have their own."""
+    class_cache.ENV_VARS_TO_PROPAGATE = set()
+
+
 def settle(search: Search, missing: int) -> None:
     """See to it that all was done.
 
@@ -99,7 +108,8 @@ def settle(search: Search, missing: int) -> None:
             f"nodes; they run again when the sweep goes on, and `make keep` takes the best of the others"
         )
     if search.exhausted:
-        print(f"nothing is left in the space that was not tried, so {missing} trials were not run", flush=True)
+        left = f"so {missing} trials were not run"
+        print(f"nothing more was found in the space that fits and was not tried, {left}", flush=True)
     elif missing:
         raise TuningError(f"Ray Tune has ended, and {missing} trials have no record")
 
@@ -121,7 +131,8 @@ class Halving(AsyncHyperBandScheduler):
 
 
 def halving(base: Base, records: list[Record]) -> Halving:
-    """ASHA, which knows the records. Its first rung is the first measurement, each further one three times later.
+    """ASHA, which knows the records. The first rung is the share of the training at which one epoch has its first
+    measurement, each further one three times later.
 
     Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning".
     """

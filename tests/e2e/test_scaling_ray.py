@@ -17,7 +17,7 @@ OWN = """
 import sys, time
 from pathlib import Path
 import ray  # so that it is there before its settings are
-from scaling.cluster import connected
+from scaling.cluster import Places, connected
 from scaling.preflight import asked
 
 def hang(spec):
@@ -26,7 +26,7 @@ def hang(spec):
 with connected(None, 1, "cpu") as cluster:
     print(cluster.head, ray._private.worker._global_node.get_session_dir_path(), flush=True)
     sys.stdin.readline()
-    (answer,) = asked(None, hang, patience=0.1).values()
+    (answer,) = asked(None, Places(cluster)(), hang, patience=0.1).values()
     print(answer, flush=True)
 """
 STRANGER = """

@@ -51,7 +51,7 @@ wanted["params"] = settings.base()
 wanted["params"]["train"]["validations"] = 2
 with records.begin("one", wanted) as journal, connected(None, 1, "cpu") as cluster:
     some = cluster._replace(cpus=cluster.workers / workers, workers=workers)
-    tuning.run_trials(wanted, journal, Spec(None, None, None, {}, {}), some, Progress(trials, []))
+    tuning.run_trials(wanted, journal, Spec(None, None, None, {}, {}, ""), some, Progress(trials, []))
 """
 
 

@@ -154,8 +154,7 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
     out = capsys.readouterr().out
     assert f"the sweep had torch 2.0.0, here it is {versions()['torch']}" in out
     assert "data/train.npz is not what the sweep had" in out
-    assert "digits, stages, scaling are not the code that the sweep ran with" in out
-    assert f"digits/code.py is not as in commit {before[:7]}, from which the sweep was begun" in out
+    assert f"digits/code.py is not as in commit {before[:7]}, with which the sweep ran" in out
     assert "the trial ran on another: " in out
     assert "train.instructions: native" in out
     for name in ("python", "numpy", "ray", "optuna"):
@@ -180,6 +179,29 @@ def test_a_commit_that_is_not_here_hinders_no_comparison(runs, tmp_path):
     assert keep.keep("same", 1)[0].reasons == []
     lab.sweep("other", lab.record("00000", rate(0.1)), commit="c" * 40, code="0" * 32)
     assert keep.keep("other", 1)[0].reasons == ["digits, stages, scaling are not the code that the sweep ran with"]
+
+
+def test_another_text_of_what_trains_nothing_is_no_excuse(runs, tmp_path):
+    lab.sweep("night", lab.record("00000", rate(0.1)))
+    for path in ("digits/other.py", "scaling/picture.py", "stages/check.py"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("two = 2\n")
+    lab.commit()
+    runs.found = {"loss": 0.5}
+    kept = keep.keep("night", 1)
+    assert kept[0].reasons == []
+    with pytest.raises(KeepError):
+        keep.verify(kept)
+
+
+def test_an_experiment_of_other_code_is_not_taken_for_one_of_this(runs, tmp_path):
+    lab.sweep("night", lab.record("00000", rate(0.1)))
+    keep.keep("night", 1)
+    (tmp_path / lab.CODE).write_text("one = 2\n")
+    lab.commit()
+    (again,) = keep.keep("night", 1)
+    message = "sweep-night-00000: there is an experiment of this name by another digits/code.py; go back to that, "
+    assert again.problem.startswith(message)
 
 
 def test_more_seeds_are_experiments_of_their_own(runs, capsys):

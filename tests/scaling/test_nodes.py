@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import ray.cloudpickle
 
 import scaling
 from scaling import nodes
-from scaling.nodes import NodeError, Spec, VersionError, cache_folder, digest, prepare_node, versions
+from scaling.nodes import AFTERWARDS, NodeError, Spec, VersionError, cache_folder, digest, prepare_node, versions
 from tests.scaling.repository import SUMS
 
 ROOT = Path(__file__).parents[2]
@@ -188,6 +189,38 @@ def test_the_cache_lies_where_the_node_was_told(outside, monkeypatch):
 def test_a_spec_without_anything_to_fetch_is_refused(fetched):
     with pytest.raises(NodeError, match="the driver named no repository or no commit"):
         prepare_node(dataclasses.replace(fetched, commit=None))
+
+
+def test_code_that_only_shows_results_is_no_other_code(tmp_path):
+    for path in ("digits/a.py", "stages/train.py", "stages/check.py", "scaling/trial.py", "scaling/picture.py"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text("1")
+    before, changes = digest(tmp_path), {}
+    for path in ("digits/a.py", "stages/train.py", "stages/check.py", "scaling/trial.py", "scaling/picture.py"):
+        (tmp_path / path).write_text("2")
+        changes[path] = digest(tmp_path) != before
+        (tmp_path / path).write_text("1")
+    assert [path for path, changed in changes.items() if changed] == [
+        "digits/a.py",
+        "stages/train.py",
+        "scaling/trial.py",
+    ]
+
+
+def test_trials_depend_on_nothing_of_what_only_shows_results():
+    found, waiting = set(), {"scaling/trial.py", "scaling/proposals.py"}
+    while waiting:
+        found |= waiting
+        waiting = {other for path in waiting for other in imported(path)} - found
+    assert found & AFTERWARDS == set()
+    assert all((ROOT / path).is_file() for path in AFTERWARDS)
+
+
+def imported(path) -> set[str]:
+    """Modules of scaling that a file imports."""
+    pattern = re.compile(r"^ *(?:from|import) scaling(?:\.(\w+)| import ([\w, ]+))", re.MULTILINE)
+    names = pattern.findall((ROOT / path).read_text())
+    return {f"scaling/{name.strip()}.py" for pair in names for text in pair if text for name in text.split(",")}
 
 
 def test_what_is_shipped_needs_the_standard_library_alone():

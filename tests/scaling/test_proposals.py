@@ -99,6 +99,18 @@ def test_nothing_is_tried_twice_and_all_of_a_small_space_is(proposals):
     )
 
 
+def test_what_chance_misses_of_a_small_space_is_found(proposals, monkeypatch):
+    monkeypatch.setattr("scaling.proposals._ATTEMPTS", 1)
+    space = parse({"train.seed": {"integer": [0, 19]}, "model.kernels": {"choice": [[5, 3], [27, 5]]}})
+    made = proposals(space)
+    tried = [made.propose(number) for number in range(20)]
+    assert sorted(settings["train.seed"] for settings in tried) == list(range(20))
+    assert {tuple(settings["model.kernels"]) for settings in tried} == {(5, 3)}
+    for number, settings in enumerate(tried):
+        made.learn(record(number, settings))
+    assert made.propose(20) is None
+
+
 def test_nothing_is_tried_twice_by_another_driver_either(proposals):
     space = parse({"train.batch_size": {"choice": [16, 32]}})
     made = proposals(space)

@@ -85,7 +85,7 @@ def test_another_driver_goes_on_with_what_has_no_record(search, journal):
 
 
 def test_a_trial_whose_worker_dies_runs_again_with_the_same_settings(search, journal, capfd):
-    made = search(2)
+    made = search(1)
     lost = made.suggest("a")
     made.on_trial_complete("a", error=True)
     assert journal.records == []
@@ -97,17 +97,49 @@ def test_a_trial_whose_worker_dies_runs_again_with_the_same_settings(search, jou
 
 def test_a_trial_that_takes_three_workers_along_is_left_to_the_next_driver(search, journal, capfd):
     """For it may be the nodes' fault: no record says that it has failed."""
-    made = search(2)
+    made = search(1)
     for name in "abc":
         assert number(made.suggest(name)) == "00000"
         made.on_trial_complete(name, error=True)
     assert capfd.readouterr().err.endswith("warning: trial 00000 has lost its worker 3 times, and is left out\n")
-    assert number(made.suggest("d")) == "00001"
-    made.on_trial_complete("d", result("finished"))
     assert made.suggest("e") == Searcher.FINISHED
     assert (made.lost, made.stop_all()) == ([0], False)
-    assert [record["trial"] for record in journal.records] == ["00001"]
-    assert number(search(2).suggest("a")) == "00000"
+    assert journal.records == []
+    assert number(search(1).suggest("a")) == "00000"
+
+
+def test_a_node_on_which_workers_die_does_not_take_a_trial_s_three_lives_in_a_row(search, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("scaling.search.time.monotonic", lambda: now[0])
+    made = search(5, pause=10.0)
+    made.suggest("good")
+    for name, given in (("a", "00001"), ("b", "00002"), ("c", "00003"), ("d", "00004"), ("e", "00001")):
+        assert number(made.suggest(name)) == given
+        made.on_trial_complete(name, error=True)
+        assert made.suggest("at once") is None
+        now[0] += 11
+    assert made.lost == []
+
+
+def test_a_sweep_that_gets_no_place_says_so_once(search, capfd, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("scaling.search.time.monotonic", lambda: now[0])
+    made = search(20)
+    for name in "abc":
+        made.suggest(name)
+        now[0] += 40
+    assert capfd.readouterr().err.count("no trial has measured anything for 60 seconds: another sweep perhaps") == 1
+
+
+def test_a_sweep_that_measures_is_not_silent(search, capfd, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("scaling.search.time.monotonic", lambda: now[0])
+    made = search(20)
+    made.suggest("a")
+    made("a", result(None))
+    now[0] += 100
+    made.suggest("b")
+    assert capfd.readouterr().err == ""
 
 
 def test_a_node_that_refuses_hands_its_trial_back_and_is_named_once(search, journal, capfd):

@@ -153,12 +153,12 @@ def test_a_sweep_in_which_nothing_finished_is_an_error_that_says_why():
 def driven(monkeypatch):
     """`main` without Ray: `drive` is what the test wants it to be."""
 
-    def made(drive, *given, outcome=()):
+    def made(drive, *given, outcome=(), write=None, describe=lambda address, repository: SPEC):
         kept = []
-        monkeypatch.setattr(sweep.source, "describe_code", lambda address, repository: SPEC)
+        monkeypatch.setattr(sweep.source, "describe_code", describe)
         monkeypatch.setattr(sweep, "drive", drive)
         monkeypatch.setattr(sweep.keep, "keep", lambda name, count: kept.append((name, count)) or outcome)
-        monkeypatch.setattr(sweep.frontier, "write", kept.append)
+        monkeypatch.setattr(sweep.frontier, "write", write or kept.append)
         monkeypatch.setattr(sys, "argv", ["sweep", *given])
         sweep.main()
         return kept
@@ -209,6 +209,21 @@ def test_ctrl_c_says_how_to_go_on(driven, capsys):
     assert capsys.readouterr().err == "\ninterrupted; what has ended is kept, go on with: make sweep RESUME=one\n"
     assert driven(finish, "--resume=one") == [("one", 3), "one"]
     assert [record["trial"] for record in records.read("one")] == ["00000", "00001"]
+
+
+def test_ctrl_c_while_the_best_are_kept_says_how_to_go_on(driven, capsys):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="130"):
+        driven(finish, *NEW, write=interrupted)
+    assert capsys.readouterr().err.endswith("go on with: make sweep RESUME=one\n")
+
+
+def test_a_mistake_in_the_space_is_said_before_anything_is_fetched(driven, workspace):
+    (workspace / "space.yaml").write_text("train.epochs: { choice: [0] }")
+    with pytest.raises(PipelineError, match="0 is out of range"):
+        driven(finish, *NEW, describe=lambda *_: pytest.fail("fetched"))
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,12 @@ def test_a_worker_is_set_up_as_the_stage_is(worker):
     assert os.environ["ATEN_CPU_CAPABILITY"] == "avx2"
 
 
+def test_a_worker_makes_no_folder_for_a_trial(worker, monkeypatch):
+    made = worker()
+    monkeypatch.setattr(os, "makedirs", lambda *_, **__: pytest.fail("a full disk"))
+    made._setup_logdir()
+
+
 def test_a_trial_that_diverges_has_failed_with_what_it_said(worker):
     statistics = json.loads(train.STATISTICS.read_text())
     statistics["train"]["pixel_mean"] = 1e39  # infinite in the model's precision

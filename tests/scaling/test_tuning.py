@@ -1,11 +1,12 @@
 from types import SimpleNamespace
 
 import pytest
+from ray.tune.execution import class_cache
 
 from scaling.search import NoWorkerError
 from scaling.settings import base
-from scaling.trial import METRIC, TIME
-from scaling.tuning import Halving, TuningError, halving, settle, stopping
+from scaling.trial import METRIC, TIME, Training
+from scaling.tuning import Halving, TuningError, halving, hand_on_nothing, settle, stopping
 
 
 def recorded(scheduler) -> list[set[str]]:
@@ -55,10 +56,21 @@ def ended(**changes):
     return SimpleNamespace(**{"problem": None, "lost": [], "exhausted": False} | changes)
 
 
+def test_workers_get_no_credentials_of_the_driver_s(monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "of the driver")
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", class_cache.ENV_VARS_TO_PROPAGATE)
+    made = class_cache._ActorClassCache().get(Training)
+    assert "of the driver" in str(made._default_options)  # as Tune would have it
+    hand_on_nothing()
+    assert "of the driver" not in str(class_cache._ActorClassCache().get(Training)._default_options)
+
+
 def test_a_sweep_that_is_done_is_no_error(capsys):
     settle(ended(), 0)
     settle(ended(exhausted=True), 4)
-    assert capsys.readouterr().out == "nothing is left in the space that was not tried, so 4 trials were not run\n"
+    assert capsys.readouterr().out == (
+        "nothing more was found in the space that fits and was not tried, so 4 trials were not run\n"
+    )
 
 
 @pytest.mark.parametrize(
