@@ -78,7 +78,7 @@ class Training(tune.Trainable):
 
     def _setup_logdir(self) -> None:
         """No folder for each trial: nothing is written there, and on a full disk it could not be made."""
-        self._logdir = "/"
+        self._logdir = "/"  # type: ignore[assignment]
 
     def cleanup(self) -> None:
         """Let go of the trial."""

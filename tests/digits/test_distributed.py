@@ -51,7 +51,7 @@ def test_all_have_the_same_weights_though_they_began_with_others(both):
 
 
 def test_they_compute_what_one_process_does(both, one):
-    """But for rounding, which forty steps make larger. Normalised by halves of a batch, losses differ by up to 0.7 %."""
+    """But for rounding, which forty steps make larger. Normalised by halves, losses differ by up to 0.7 %."""
     np.testing.assert_allclose(both[0]["losses"], one["losses"], rtol=1e-3)
     np.testing.assert_allclose(both[0]["weights"], one["weights"], atol=0.01)
     np.testing.assert_allclose(both[0]["statistics"], one["statistics"], rtol=0.02, atol=0.01)
