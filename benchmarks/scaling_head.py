@@ -3,7 +3,7 @@
 First with workers that are none: whatever the driver does of its own for a trial (propose it, judge its measurements,
 keep its record), for many workers at once. Then with Ray Tune and workers that only answer, on this machine.
 
-python -m benchmarks.scaling_head [--trials 3000] [--workers 1000] [--real-trials 1000] [--real-workers 16 64]
+python -m benchmarks.scaling_head [--trials 3000] [--workers 100 1000] [--real-trials 1000] [--real-workers 16 64]
 (--trials 0 or --real-trials 0: one part alone)
 """
 
@@ -74,7 +74,7 @@ def main() -> None:
     """Measure both and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=3000)
-    parser.add_argument("--workers", type=int, default=1000)
+    parser.add_argument("--workers", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--real-trials", type=int, default=1000)
     parser.add_argument("--real-workers", type=int, nargs="+", default=[16, 64])
     arguments = parser.parse_args()
@@ -84,14 +84,18 @@ def main() -> None:
         publish_tuned(arguments.real_trials, arguments.real_workers)
 
 
-def publish_own(trials: int, workers: int) -> None:
+def publish_own(trials: int, workers: list[int]) -> None:
     """The first table."""
-    header = ["trials", "propose", "judge its measurements", "keep and learn", "together"]
+    header = ["workers", "trials that have ended", "propose", "judge its measurements", "keep and learn", "together"]
+    rows = [[f"{count:,}", *row] for count in workers for row in alone(trials, count)]
     body = (
-        f"{table(header, alone(trials, workers))}\n\nCPU milliseconds of the driver a trial, mean; {workers:,} trials "
-        f"at a time, of {len(space.load().domains)} settings and five measurements at most, made up."
+        f"{table(header, rows)}\n\nCPU milliseconds of the driver a trial, mean, in the order in which they end; as many "
+        f"under way as there are workers, of {len(space.load().domains)} settings and five measurements at most, made "
+        f"up. Proposals are drawn by chance until ten trials have ended."
     )
-    command = f"python -m benchmarks.scaling_head --trials {trials} --workers {workers} --real-trials 0"
+    command = (
+        f"python -m benchmarks.scaling_head --trials {trials} --workers {' '.join(map(str, workers))} --real-trials 0"
+    )
     publish("scaling_head", command, body, "ray", "optuna")
 
 
