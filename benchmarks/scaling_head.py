@@ -89,8 +89,8 @@ def publish_own(trials: int, workers: list[int]) -> None:
     header = ["workers", "trials that have ended", "propose", "judge its measurements", "keep and learn", "together"]
     rows = [[f"{count:,}", *row] for count in workers for row in alone(trials, count)]
     body = (
-        f"{table(header, rows)}\n\nCPU milliseconds of the driver a trial, mean, in the order in which they end; as many "
-        f"under way as there are workers, of {len(space.load().domains)} settings and five measurements at most, made "
+        f"{table(header, rows)}\n\nCPU milliseconds of the driver a trial, mean, in the order in which they end; as "
+        f"many under way as there are workers, of {len(space.load().domains)} settings and five measurements at most, made "
         f"up. Proposals are drawn by chance until ten trials have ended."
     )
     command = (
