@@ -90,8 +90,8 @@ def publish_own(trials: int, workers: list[int]) -> None:
     rows = [[f"{count:,}", *row] for count in workers for row in alone(trials, count)]
     body = (
         f"{table(header, rows)}\n\nCPU milliseconds of the driver a trial, mean, in the order in which they end; as "
-        f"many under way as there are workers, of {len(space.load().domains)} settings and five measurements at most, made "
-        f"up. Proposals are drawn by chance until ten trials have ended."
+        f"many under way as there are workers, of {len(space.load().domains)} settings and five measurements at most, "
+        f"made up. Proposals are drawn by chance until ten trials have ended."
     )
     command = (
         f"python -m benchmarks.scaling_head --trials {trials} --workers {' '.join(map(str, workers))} --real-trials 0"
