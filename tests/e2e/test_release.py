@@ -27,7 +27,8 @@ def released(pulled, staging, tmp_path_factory):
     folder = tmp_path_factory.mktemp("released")
     project = pulled.copy(folder / "project")
     (project / ".venv").mkdir()
-    (project / ".venv/bin").symlink_to(BIN)
+    for part in ("bin", "lib", "pyvenv.cfg"):
+        (project / ".venv" / part).symlink_to(BIN.parent / part)
     project.set(delivery__stages__staging__url=staging[1])
     project.commit("where staging answers")
     with_origin(project, folder / "origin.git")

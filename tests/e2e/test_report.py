@@ -181,7 +181,8 @@ MAKE = ("make", "--assume-old", ".venv/installed", "report")  # without setting 
 def test_make_runs_nothing_that_a_base_is_called(compared, tmp_path, given):
     project = compared.copy(tmp_path / "project")
     (project / ".venv").mkdir()
-    (project / ".venv/bin").symlink_to(BIN)
+    for part in ("bin", "lib", "pyvenv.cfg"):
+        (project / ".venv" / part).symlink_to(BIN.parent / part)
 
     def make(base, **options):
         if given == "argument":

@@ -77,8 +77,7 @@ def test_a_ray_of_ones_own_obeys_who_knows_the_token_and_nobody_else(env, own, t
     for words in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0" * 64}):
         said = order(env, head, **words)
         assert "obeyed" not in said
-        assert said.startswith(f"error: RAY_ADDRESS={head}: no cluster answers (")
-        assert "RAY_AUTH_TOKEN" in said
+        assert f"error: RAY_ADDRESS={head}: no cluster answers (" in said  # after a line of Ray's own log
         assert "Traceback" not in said
 
 
