@@ -18,13 +18,16 @@ from tests.prepared import prepared
 HERE = Path(__file__).parent
 MEASURED = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["tool"]["coverage"]["run"]["source"]
 
+# Files of minutes each, whose tests share a cluster.
+LONGEST = ("test_scaling_faults", "test_sweep", "test_scaling_keep", "test_experiments")
+
 torch.set_num_threads(1)
 os.environ["DVC_TEST"] = "true"  # else each `dvc` leaves two processes behind, which report to its makers
 
 
 def pytest_collection_modifyitems(items):
     """What takes minutes comes first, so that at the end no process is left alone with it."""
-    items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
+    items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, item.path.stem not in LONGEST))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

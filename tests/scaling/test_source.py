@@ -43,7 +43,7 @@ def test_code_that_is_not_committed_tells_a_sweep_from_another(here):
     here.write({"digits/version.py": "HERE = 2  # not committed\n"})
     assert describe_code(None).code != before.code
     here.git("checkout", "digits")
-    here.write({"stages/new.py": ""})
+    here.write({"scaling/new.py": ""})
     assert describe_code(None).code != before.code
 
 
