@@ -1,8 +1,5 @@
 import os
 import shutil
-import sys
-import threading
-import tomllib
 from pathlib import Path
 from unittest import mock
 
@@ -15,9 +12,6 @@ from digits.recipe import TrainParams
 from tests import synthetic
 from tests.prepared import prepared
 
-HERE = Path(__file__).parent
-MEASURED = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["tool"]["coverage"]["run"]["source"]
-
 # Files of minutes each, whose tests share a cluster.
 LONGEST = ("test_scaling_faults", "test_sweep", "test_scaling_keep", "test_experiments")
 
@@ -28,21 +22,6 @@ os.environ["DVC_TEST"] = "true"  # else each `dvc` leaves two processes behind, 
 def pytest_collection_modifyitems(items):
     """What takes minutes comes first, so that at the end no process is left alone with it."""
     items.sort(key=lambda item: (item.get_closest_marker("e2e") is None, item.path.stem not in LONGEST))
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item):
-    """A package is covered by its own tests: to trace all others takes a third of their time and finds nothing new."""
-    if item.path.relative_to(HERE).parts[0] in MEASURED:
-        return (yield)
-    here, in_threads = sys.gettrace(), threading.gettrace()
-    sys.settrace(None)
-    threading.settrace(None)
-    try:
-        return (yield)
-    finally:
-        sys.settrace(here)
-        threading.settrace(in_threads)
 
 
 @pytest.fixture(autouse=True)
