@@ -1,9 +1,8 @@
 """Whether an experiment found what its trial found, to the bit, and if not, what is known to explain it."""
 
-import hashlib
 import socket
 
-from scaling.experiments import ExperimentError, Measured, document, git, read, trained
+from scaling.experiments import ExperimentError, Measured, checksum_of, dependencies, git, read, trained
 from scaling.nodes import PACKAGES, digest_of, versions
 from scaling.records import Description, Record
 
@@ -33,8 +32,7 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
         for name in _COMPUTE
         if had.get(name, here[name]) != here[name]
     ]
-    lock = document(commit, "dvc.lock")["stages"]["train"]
-    sums = {item["path"]: item.get("md5") for item in lock["deps"]}
+    sums = dependencies(commit)
     other = [path for path, checksum in description["data"].items() if sums.get(path, checksum) != checksum]
     texts += [f"{path} is not what the sweep had" for path in other]
     begun = description["commit"]
@@ -66,11 +64,3 @@ def exists(commit: str) -> bool:
     except ExperimentError:
         return False
     return True
-
-
-def checksum_of(commit: str, path: str) -> str | None:
-    """MD5 sum of a file as a commit has it."""
-    try:
-        return hashlib.md5(read(commit, path), usedforsecurity=False).hexdigest()
-    except ExperimentError:
-        return None

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import hashlib
 import json
 import re
 import subprocess
@@ -89,6 +90,14 @@ def read(commit: str | None, path: str) -> bytes:
         raise ExperimentError(f"{path}: not in {where}; that needs a commit, an experiment, of this project") from None
 
 
+def checksum_of(commit: str | None, path: str) -> str | None:
+    """MD5 sum of a file as a commit or the workspace has it, None where there is none."""
+    try:
+        return hashlib.md5(read(commit, path), usedforsecurity=False).hexdigest()
+    except ExperimentError:
+        return None
+
+
 def document(commit: str | None, path: str) -> dict[str, Any]:
     """A YAML or JSON file as a commit or the workspace has it.
 
@@ -103,6 +112,15 @@ def document(commit: str | None, path: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ExperimentError(f"{path} in {commit or 'the workspace'}: expected a mapping")
     return content
+
+
+def dependencies(commit: str) -> dict[str, str | None]:
+    """What `train` depended on, with MD5 sums, by the commit's dvc.lock.
+
+    Raises:
+        ExperimentError: there is none.
+    """
+    return {item["path"]: item.get("md5") for item in document(commit, "dvc.lock")["stages"]["train"]["deps"]}
 
 
 def trained(commit: str) -> tuple[ModelParams, TrainParams]:

@@ -32,11 +32,8 @@ AFTERWARDS = {
         *("seeds", "selection", "warm", "warm_worker", "watch"),
     )
 }
-_COMPARED = {
-    "python": 2,
-    "torch": None,
-    "numpy": None,
-}  # and how many of a version's parts; None: all but the build (+cpu, +cu130)
+# And how many of a version's parts; None: all but the build (+cpu, +cu130).
+_COMPARED = {"python": 2, "torch": None, "numpy": None}
 
 
 @dataclasses.dataclass(frozen=True)

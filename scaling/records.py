@@ -46,7 +46,7 @@ class Basis(TypedDict):
     """What all trials of a sweep have in common: where one of these differs, they can't be compared."""
 
     commit: str | None  # told, not compared: another one may have changed a text
-    code: str  # SHA-256 of digits/, stages/ and scaling/, see `nodes.digest`; also of what is not committed
+    code: str  # SHA-256 of what trials depend on, see `nodes.digest`; also of what is not committed
     data: dict[str, str]  # MD5 sums of what trials read
     params: dict[str, dict[str, Any]]  # `model` and `train`, for what the space leaves alone
     versions: dict[str, str]

@@ -1,13 +1,11 @@
 """The pipeline run as a DVC experiment of a given name, with given params, in a folder beside the workspace."""
 
-import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from scaling.experiments import ExperimentError, document, experiments, trained
+from scaling.experiments import ExperimentError, checksum_of, dependencies, document, experiments, trained
 from scaling.settings import Base, sections
 
 
@@ -49,12 +47,8 @@ def ensure(label: str, base: Base, settings: Mapping[str, Any]) -> str:
 
 def changed_code(commit: str) -> list[str]:
     """Files of code on which `train` depends, and which are not here as the experiment had them."""
-    deps = {item["path"]: item.get("md5") for item in document(commit, "dvc.lock")["stages"]["train"]["deps"]}
-    return [path for path, md5 in deps.items() if path.endswith(".py") and _md5(Path(path)) != md5]
-
-
-def _md5(path: Path) -> str | None:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() if path.is_file() else None
+    deps = dependencies(commit)
+    return [path for path, md5 in deps.items() if path.endswith(".py") and checksum_of(None, path) != md5]
 
 
 def pipeline(label: str, settings: Mapping[str, Any]) -> str:
