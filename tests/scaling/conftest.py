@@ -21,5 +21,10 @@ def outside(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
+def cache(outside) -> Path:
+    return outside / "cache"
+
+
+@pytest.fixture
 def repository(outside) -> Repository:
     return made(outside / "repository")
