@@ -13,6 +13,8 @@ back, within seconds: what is saved in between is lost.
 
 import argparse
 import dataclasses
+import sys
+import time
 from collections.abc import Iterable, Iterator
 
 from digits.errors import PipelineError, run
@@ -20,6 +22,7 @@ from scaling import records
 from scaling.equality import differences, reasons
 from scaling.experiments import Measured, measured
 from scaling.frontier import write
+from scaling.progress import to_go
 from scaling.records import Description, Record
 from scaling.running import ensure
 from scaling.selection import best, pareto, thinned
@@ -52,8 +55,12 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.best < 1 or arguments.seeds < 1:
         parser.error("--best, --seeds: at least 1")
-    kept = keep(arguments.sweep, arguments.best, arguments.seeds, arguments.frontier)
-    write(arguments.sweep)
+    try:
+        kept = keep(arguments.sweep, arguments.best, arguments.seeds, arguments.frontier)
+        write(arguments.sweep)
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was kept is there, the same command goes on with the rest", file=sys.stderr)
+        sys.exit(130)
     verify(kept)
 
 
@@ -83,17 +90,22 @@ def keep(name: str, count: int, seeds: int = 1, frontier: bool = False) -> list[
     description = records.description(name)
     frontier = frontier or description["space"].get(OBJECTIVE) == "frontier"
     kept = []
-    for what, record in select(records.read(name), count, frontier):
+    chosen = [*select(records.read(name), count, frontier)]
+    started, done = time.monotonic(), 0
+    for place, (what, record) in enumerate(chosen, start=1):
         label = f"sweep-{name}-{record['trial']}"
         say(f"{label}: {what}, {record['validation_accuracy']:.2%}")
         item = keep_one(label, record, description)
         kept.append(item)
-        say(f"  {told(item)}")
+        done += 1
+        say(f"  {told(item)}{to_go(started, done, seeds * len(chosen) - done)}")
         if item.problem is None:
             for seed in others(record, description, seeds):
                 again = another_seed(f"{label}-seed{seed}", seed, record, description)
                 kept.append(again)
-                say(f"  {told_of_seed(again)}")
+                done += 1
+                say(f"  {told_of_seed(again)}{to_go(started, done, seeds * len(chosen) - done)}")
+        done = seeds * place
     if any(item.found for item in kept):
         first = next(item.name for item in kept if item.found)
         say(f"compare them: dvc exp show; take one: dvc exp apply {first}")

@@ -9,6 +9,7 @@ from scaling.cluster import named
 from scaling.nodes import NodeError, Spec, VersionError, prepare_node
 
 _PATIENCE = 900.0  # seconds that a node has to fetch code and data; Git and DVC are given up before
+_QUIET = 60.0  # more than a node usually takes
 
 
 class PreflightError(PipelineError):
@@ -51,7 +52,12 @@ def judged(answers: Mapping[str, Exception | None]) -> Preflight:
 
 
 def asked(
-    spec: Spec, able: Container[str], prepare: Callable[[Spec], Path] = prepare_node, patience: float = _PATIENCE
+    spec: Spec,
+    able: Container[str],
+    prepare: Callable[[Spec], Path] = prepare_node,
+    *,
+    patience: float = _PATIENCE,
+    quiet: float = _QUIET,
 ) -> dict[str, Exception | None]:
     """The answer of each node: None if it is ready.
 
@@ -60,6 +66,7 @@ def asked(
         able: see `check_nodes`.
         prepare: what they are asked to do.
         patience: seconds, after which a node that hangs is waited for no more.
+        quiet: seconds, after which it is said who is waited for.
     """
     import ray  # an extra
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
@@ -71,21 +78,25 @@ def asked(
     nodes = [node for node in known if node["Alive"] and named(node) in able]
     task = ray.remote(num_cpus=0, max_retries=0)(prepare)
     waiting = [task.options(scheduling_strategy=On(node["NodeID"], soft=False)).remote(spec) for node in nodes]
-    answered = set(ray.wait(waiting, num_returns=len(waiting), timeout=patience)[0]) if waiting else set()
+    names = dict(zip(waiting, map(named, nodes), strict=True))
+    answered, late = ray.wait(waiting, num_returns=len(waiting), timeout=min(quiet, patience)) if waiting else ([], [])
+    if late and quiet < patience:
+        print(f"waits for {', '.join(names[one] for one in late)}, at most {patience:g} seconds", flush=True)
+        answered += ray.wait(late, num_returns=len(late), timeout=patience - quiet)[0]
     answers: dict[str, Exception | None] = {}
-    for node, answer in zip(nodes, waiting, strict=True):
+    for answer, name in names.items():
         if answer not in answered:
-            answers[named(node)] = TimeoutError(f"no answer for {patience:g} seconds")
+            answers[name] = TimeoutError(f"no answer for {patience:g} seconds")
             continue
         try:
             ray.get(answer)
-            answers[named(node)] = None
+            answers[name] = None
         except ray.exceptions.RayTaskError as error:
-            answers[named(node)] = error.cause if isinstance(error.cause, Exception) else error
+            answers[name] = error.cause if isinstance(error.cause, Exception) else error
         except (ray.exceptions.TaskUnschedulableError, ray.exceptions.NodeDiedError):
-            answers[named(node)] = ConnectionError("lost meanwhile")
+            answers[name] = ConnectionError("lost meanwhile")
         except ray.exceptions.RayError as error:  # it can't start a process, say
-            answers[named(node)] = error
+            answers[name] = error
     return answers
 
 

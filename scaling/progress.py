@@ -63,6 +63,10 @@ class Progress:
         )
 
     def _to_go(self) -> str:
-        left = self._total - self._done
-        seconds = left * (time.monotonic() - self._started) / max(1, self._done - self._before)
-        return f", about {max(1, round(seconds / 60))} min to go" if left else ""
+        return to_go(self._started, self._done - self._before, self._total - self._done)
+
+
+def to_go(started: float, done: int, left: int) -> str:
+    """The end of a line: how long what is left will take, if it goes on as since `started` (seconds, monotonic)."""
+    seconds = left * (time.monotonic() - started) / max(1, done)
+    return f", about {max(1, round(seconds / 60))} min to go" if left else ""

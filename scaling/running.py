@@ -1,12 +1,18 @@
 """The pipeline run as a DVC experiment of a given name, with given params, in a folder beside the workspace."""
 
+import fcntl
 import json
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from scaling.experiments import ExperimentError, checksum_of, dependencies, document, experiments, trained
+from scaling.records import SWEEPS
 from scaling.settings import Base, sections
+
+_LOCK = ".running"
 
 
 def ensure(label: str, base: Base, settings: Mapping[str, Any]) -> str:
@@ -62,9 +68,23 @@ def pipeline(label: str, settings: Mapping[str, Any]) -> str:
     # Not --queue: `--run-all` would start whatever else is waiting there.
     # --pull: a sweep needs three files of the data, and the driver of a cluster's none of them.
     command = ["dvc", "exp", "run", "--temp", "--pull", "--name", label, *overrides, "evaluate"]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    with alone():
+        answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     commit = experiments().get(label)
     if answer.returncode or commit is None:
         last = "\n".join(answer.stdout.strip().splitlines()[-15:])
         raise ExperimentError(f"`dvc exp run --temp --name {label}` failed:\n{last}")
     return commit
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Wait until no other process of this project runs an experiment: DVC would give up on its own lock after 3 s."""
+    SWEEPS.mkdir(exist_ok=True)
+    with (SWEEPS / _LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("waits until another sweep's experiment has ended", file=sys.stderr, flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -17,6 +17,7 @@ from scaling.records import Journal, Record
 from scaling.trial import METRIC
 
 _DEATHS = 3  # of a trial's workers, until this driver runs it no more
+_ERRORS = 2  # of a trial, none of them foreseen, until they are taken for its own
 _SILENCE = 60.0  # seconds without any measurement, after which it is said
 _REFUSALS = 3  # of a node, one after the other, until it is taken for one that can't work
 
@@ -61,7 +62,9 @@ class Search(Searcher, tune.Stopper):
         self._waiting = [number for number in reversed(range(trials)) if number not in ended]
         self._settings: dict[int, dict[str, Any]] = {}  # of those that were given out
         self._running: dict[str, int] = {}
-        self._deaths: dict[int, int] = {}
+        self._deaths: Counter[int] = Counter()
+        self._broken: dict[str, dict[str, Any]] = {}  # last words of workers that are about to end
+        self._errors: dict[int, list[str]] = {}  # on which nodes a trial broke its worker
         self._refusals: Counter[str] = Counter([*unfit])  # by node, since it last worked
         self._deserted, self._most, self._pause = False, most, pause
         self._not_before = 0.0
@@ -95,7 +98,10 @@ class Search(Searcher, tune.Stopper):
         number = self._running.pop(trial_id)
         self._waiting_since = math.inf
         try:
-            if result is None or error:
+            broken = self._broken.pop(trial_id, None)
+            if broken:
+                self._broke(number, broken)
+            elif result is None or error:
                 self._died(number)
             elif result["outcome"] == "refused":
                 self._refused(number, result)
@@ -108,7 +114,9 @@ class Search(Searcher, tune.Stopper):
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether to stop one trial: that is the scheduler's business. Called with each measurement that goes on."""
         self._waiting_since = math.inf
-        if result.get("outcome") != "refused":
+        if result["outcome"] == "broken":
+            self._broken[trial_id] = result
+        elif result["outcome"] != "refused":
             self._refusals.pop(result["node"], None)
         return False
 
@@ -129,14 +137,27 @@ class Search(Searcher, tune.Stopper):
         self._progress.ended(ended)
 
     def _died(self, number: int) -> None:
-        self._deaths[number] = self._deaths.get(number, 0) + 1
+        self._not_before = time.monotonic() + self._pause
+        self._again(number, f"trial {number:05} has lost its worker")
+
+    def _broke(self, number: int, result: dict[str, Any]) -> None:
+        """An error may be the node's: it is the trial's own if it comes on a second node, or again on the only one."""
+        nodes = self._errors.setdefault(number, [])
+        nodes.append(result["node"])
+        if len(nodes) >= _ERRORS and (len({*nodes}) > 1 or len(self._places()) <= 1):
+            self._keep(record(number, self._settings[number], result))
+        else:
+            self._again(number, f"trial {number:05} has ended on node {result['node']} with {result['error']}")
+
+    def _again(self, number: int, what: str) -> None:
+        """Put a trial last: a node on which all end so must not take its lives in a row."""
+        self._deaths[number] += 1
         if self._deaths[number] < _DEATHS:
-            self._waiting.insert(0, number)  # last: a node on which all die must not take its lives in a row
-            self._not_before = time.monotonic() + self._pause
-            self._progress.note(f"warning: trial {number:05} has lost its worker, and runs again")
+            self._waiting.insert(0, number)
+            self._progress.note(f"warning: {what}; it runs again")
             return
         self.lost.append(number)
-        self._progress.note(f"warning: trial {number:05} has lost its worker {_DEATHS} times, and is left out")
+        self._progress.note(f"warning: {what}; after {_DEATHS} tries it is left out")
 
     def _refused(self, number: int, result: dict[str, Any]) -> None:
         self._waiting.append(number)
@@ -180,7 +201,7 @@ class NoWorkerError(Exception):
 
 def record(number: int, settings: dict[str, Any], result: dict[str, Any]) -> Record:
     """What is kept of a trial, from the last that its worker said."""
-    failed = result["outcome"] == "failed"
+    failed = result["outcome"] in ("failed", "broken")
     return {
         "trial": f"{number:05}",
         "settings": settings,

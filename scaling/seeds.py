@@ -42,8 +42,12 @@ def main() -> None:
     # Whatever is wrong with a name is said before minutes of training.
     commits = [None if name == WORKSPACE else resolve(name) for name in names]
     found = []
-    for name, commit in zip(names, commits, strict=True):
-        found.append(evaluate(name, commit, range(arguments.seeds), arguments.split))
+    try:
+        for name, commit in zip(names, commits, strict=True):
+            found.append(evaluate(name, commit, range(arguments.seeds), arguments.split))
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing is kept but what stands above", file=sys.stderr)
+        sys.exit(130)
     print(f"\n{report(names, found, arguments.split, arguments.seeds)}")
 
 

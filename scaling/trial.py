@@ -28,7 +28,8 @@ class Training(tune.Trainable):
     """Trains what `config` says: {"trial": "00012", "settings": JSON}. A step goes on to the next measurement.
 
     What a step returns has the fields of `scaling.records.Record`, and an `outcome`: None as long as there is more to
-    come, then "finished" or "failed"; "refused" if the trial has to run somewhere else.
+    come, then "finished" or "failed"; "refused" if the trial has to run somewhere else. After "broken", which is an
+    error that nobody foresaw, the worker ends with the next step, for it may be the worker's own.
     """
 
     def setup(self, config: dict[str, Any], spec: Spec, base: "Base", pause: float) -> None:  # type: ignore[override]
@@ -48,6 +49,7 @@ class Training(tune.Trainable):
         """Take on a trial. What it needs is done in its first step, where an error becomes its result."""
         self._settings = json.loads(new_config["settings"])
         self._steps: Iterator[None] | None = None
+        self._broken: Exception | None = None
         self._state: dict[str, Any] = {
             **{"outcome": None, "error": None, "parameters": None, "seconds": 0.0, "curve": [], "loss": None},
             **{METRIC: 0.0, TIME: 0, "node": node()},
@@ -63,6 +65,9 @@ class Training(tune.Trainable):
             time.sleep(self._pause)
             self._state |= {"outcome": "refused", "error": text}
             return {**self._state, "done": True}
+        if self._broken:
+            time.sleep(self._pause)
+            raise self._broken
         try:
             started = time.perf_counter()
             try:
@@ -71,10 +76,14 @@ class Training(tune.Trainable):
             finally:
                 self._state["seconds"] = round(self._state["seconds"] + time.perf_counter() - started, 3)
         except Exception as error:  # whatever it is, the other trials go on
-            ours = type(error).__module__.partition(".")[0] == "digits"
-            text = str(error) if ours else f"{type(error).__name__}: {error}"
-            self._state |= {"outcome": "failed", "error": text, METRIC: 0.0}
-        return {**self._state, "curve": list(self._state["curve"]), "done": self._state["outcome"] is not None}
+            if type(error).__module__.partition(".")[0] == "digits":
+                self._state |= {"outcome": "failed", "error": str(error), METRIC: 0.0}
+            else:
+                self._broken = error
+                # Where it was is taken back, so that ASHA does not stop it before the worker has ended.
+                self._state |= {"outcome": "broken", "error": f"{type(error).__name__}: {error}", METRIC: 0.0, TIME: 0}
+        done = self._state["outcome"] not in (None, "broken")
+        return {**self._state, "curve": list(self._state["curve"]), "done": done}
 
     def _setup_logdir(self) -> None:
         """No folder for each trial: nothing is written there, and on a full disk it could not be made."""

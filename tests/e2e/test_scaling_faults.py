@@ -223,7 +223,7 @@ def test_a_node_that_is_lost_and_one_that_has_no_room_cost_no_trial(cluster, sta
     assert complete(sweep.records())
     assert {record["node"] for record in sweep.records()} == {late}
     assert {record["state"] for record in sweep.records()} <= {"finished", "stopped"}
-    assert re.findall(r"warning: trial (\d{5}) has lost its worker, and runs again", output) == ["00000"]
+    assert re.findall(r"warning: trial (\d{5}) has lost its worker; it runs again", output) == ["00000"]
     full = rf"warning: node \S+: {re.escape(str(cluster.cache('full')))}/\S+: File too large; make room on this node"
     assert len(re.findall(full, output)) == 1  # named once, however often it hands a trial back
     assert "aylet" not in output  # Ray's own log is no one's business

@@ -1,5 +1,6 @@
 """Ray as sweeps start it, and ask it: who may give it orders, and what of a node that does not answer."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ def hang(spec):
 with connected(None, 1, "cpu") as cluster:
     print(cluster.head, ray._private.worker._global_node.get_session_dir_path(), flush=True)
     sys.stdin.readline()
-    (answer,) = asked(None, Places(cluster)(), hang, patience=0.1).values()
+    (answer,) = asked(None, Places(cluster)(), hang, patience=0.2, quiet=0.1).values()
     print(answer, flush=True)
 """
 STRANGER = """
@@ -94,5 +95,7 @@ def test_its_folder_is_closed_and_the_token_in_none_of_its_files(env, own, told)
 def test_a_node_that_hangs_is_waited_for_no_longer_than_said(own, told):
     own.stdin.write("go on\n")
     own.stdin.flush()
-    assert own.stdout.readline() == "no answer for 0.1 seconds\n"
+    said = own.stdout.readline()
+    assert re.fullmatch(r"waits for \S+:[0-9a-f]{8}, at most 0\.2 seconds\n", said), said
+    assert own.stdout.readline() == "no answer for 0.2 seconds\n"
     assert own.wait(SECONDS) == 0

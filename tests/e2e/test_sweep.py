@@ -93,6 +93,21 @@ def test_a_killed_driver_leaves_nothing_running_and_the_next_one_goes_on_as_if_n
     assert outcome(trials(lab, "killed")) == outcome(whole)
 
 
+def test_an_error_that_nobody_foresaw_ends_one_trial_and_no_other(lab, tmp_path):
+    project = lab.copy(tmp_path / "project")
+    code = project / "digits/training.py"
+    device = "    device = select_device(params.device)\n"
+    broken = "    if params.batch_size == 512:\n        raise RuntimeError('device lost')\n"
+    code.write_text(code.read_text().replace(device, device + broken))
+    (project / "space.yaml").write_text("train.batch_size: { choice: [256, 512] }\n")
+    said = project.run(*ALONE, "--space=space.yaml", "--trials=2", "--keep=0", "--name=broken")
+    found = {record["settings"]["train.batch_size"]: record for record in trials(project, "broken")}
+    assert (found[256]["state"], found[512]["state"]) == ("finished", "failed")
+    assert found[512]["error"] == "RuntimeError: device lost"
+    assert said.count("with RuntimeError: device lost; it runs again") == 1
+    assert "Traceback" not in said
+
+
 def test_ctrl_c_says_how_to_go_on(lab):
     driver = subprocess.Popen(
         (*SWEEP, *NEW, "--name=interrupted"), cwd=lab.path, env=lab.env, stderr=subprocess.PIPE, text=True

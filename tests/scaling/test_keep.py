@@ -91,6 +91,24 @@ def test_what_is_kept_already_is_not_run_again(runs):
     assert runs.keys() == {"sweep-night-00001"}
 
 
+def test_how_long_the_rest_takes_is_said(runs, capsys):
+    lab.sweep("night", *(lab.record(f"{number:05}", rate(0.1 + number / 10)) for number in range(3)))
+    runs.fail = ("sweep-night-00001",)
+    keep.keep("night", 3, seeds=2)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert [line.endswith("about 1 min to go") for line in lines] == [True, True, True, True, False]
+    assert "FAILED" in lines[2]
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(runs, capsys, monkeypatch):
+    lab.sweep("night", lab.record("00000", rate(0.1)))
+    monkeypatch.setattr(running, "pipeline", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(sys, "argv", ["keep", "--sweep=night"])
+    with pytest.raises(SystemExit, match="130"):
+        keep.main()
+    assert capsys.readouterr().err == "\ninterrupted; what was kept is there, the same command goes on with the rest\n"
+
+
 def test_one_that_fails_is_told_and_the_others_go_on(runs, capsys, monkeypatch):
     lab.sweep("night", lab.record("00000", rate(0.1)), lab.record("00001", rate(0.2)))
     runs.fail = ("sweep-night-00000",)

@@ -1,5 +1,6 @@
 import json
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,23 @@ def test_the_pipeline_runs_beside_the_workspace_and_says_why_it_failed(dvc):
     assert "failed to reproduce train" in str(error.value)
     assert "line 29" in str(error.value)
     assert "line 3\n" not in str(error.value)
+
+
+def test_of_two_sweeps_one_waits_until_the_other_s_experiment_has_ended(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    order = []
+
+    def other():
+        with running.alone():
+            order.append("other")
+
+    with running.alone():
+        thread = threading.Thread(target=other)
+        thread.start()
+        said = ""
+        while thread.is_alive() and not said:
+            said = capfd.readouterr().err
+        order.append("first")
+    thread.join()
+    assert said == "waits until another sweep's experiment has ended\n"
+    assert order == ["first", "other"]

@@ -89,7 +89,7 @@ def test_a_trial_whose_worker_dies_runs_again_with_the_same_settings(search, jou
     lost = made.suggest("a")
     made.on_trial_complete("a", error=True)
     assert journal.records == []
-    assert capfd.readouterr().err == "warning: trial 00000 has lost its worker, and runs again\n"
+    assert capfd.readouterr().err == "warning: trial 00000 has lost its worker; it runs again\n"
     assert made.suggest("b") == lost
     made.on_trial_complete("b", result("finished"))
     assert [record["trial"] for record in journal.records] == ["00000"]
@@ -101,11 +101,50 @@ def test_a_trial_that_takes_three_workers_along_is_left_to_the_next_driver(searc
     for name in "abc":
         assert number(made.suggest(name)) == "00000"
         made.on_trial_complete(name, error=True)
-    assert capfd.readouterr().err.endswith("warning: trial 00000 has lost its worker 3 times, and is left out\n")
+    assert capfd.readouterr().err.endswith("warning: trial 00000 has lost its worker; after 3 tries it is left out\n")
     assert made.suggest("e") == Searcher.FINISHED
     assert (made.lost, made.stop_all()) == ([0], False)
     assert journal.records == []
     assert number(search(1).suggest("a")) == "00000"
+
+
+def breaks(made, name, node="a:1"):
+    """A worker says what broke it, and ends."""
+    config = made.suggest(name)
+    made(name, result("broken", (), node=node, error="RuntimeError: device lost"))
+    made.on_trial_complete(name, error=True)
+    return number(config)
+
+
+def test_a_trial_that_breaks_two_workers_of_the_only_node_has_failed(search, journal, capfd):
+    made = search(2)
+    assert breaks(made, "a") == "00000"
+    assert journal.records == []
+    told = "warning: trial 00000 has ended on node a:1 with RuntimeError: device lost; it runs again\n"
+    assert capfd.readouterr().err == told
+    assert number(made.suggest("b")) == "00001"  # the others first
+    made.on_trial_complete("b", result("finished"))
+    assert breaks(made, "c") == "00000"
+    (_, broken) = journal.records
+    assert (broken["trial"], broken["state"], broken["error"]) == ("00000", "failed", "RuntimeError: device lost")
+    assert (broken["validation_accuracy"], broken["loss"]) == (None, None)
+    assert made.suggest("d") == Searcher.FINISHED
+
+
+def test_a_trial_fails_of_its_own_only_if_two_nodes_say_so(search, journal):
+    made = search(1, places={"a:1": 1, "b:2": 1})
+    for name, node in (("a", "a:1"), ("b", "a:1"), ("c", "b:2")):
+        assert journal.records == []
+        assert breaks(made, name, node) == "00000"
+    assert [record["state"] for record in journal.records] == ["failed"]
+
+
+def test_a_node_that_breaks_a_trial_three_times_does_not_make_it_a_failed_one(search, journal):
+    made = search(1, places={"a:1": 1, "bad:2": 1})
+    for name in "abc":
+        assert breaks(made, name, "bad:2") == "00000"
+    assert (journal.records, made.lost) == ([], [0])
+    assert made.suggest("d") == Searcher.FINISHED
 
 
 def test_a_node_on_which_workers_die_does_not_take_a_trial_s_three_lives_in_a_row(search, monkeypatch):

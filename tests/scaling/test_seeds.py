@@ -47,6 +47,13 @@ def test_of_the_workspace_mean_deviation_and_range(scored, monkeypatch, capsys):
     assert err.startswith("workspace, seed 0: 99.10 %")
 
 
+def test_ctrl_c_is_no_error_of_ours(scored, monkeypatch, capsys):
+    monkeypatch.setattr(warm, "scores", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(SystemExit, match="130"):
+        ran(monkeypatch, capsys)
+    assert capsys.readouterr().err == "\ninterrupted; nothing is kept but what stands above\n"
+
+
 def test_an_experiment_that_is_better_is_called_so(scored, monkeypatch, capsys):
     scored[lab.experiment("other")] = dict(BETTER)
     out, _ = ran(monkeypatch, capsys, "--experiment=other", "--against=workspace", "--seeds=8", "--split=test")

@@ -92,16 +92,18 @@ def test_a_trial_that_diverges_has_failed_with_what_it_said(worker):
     assert (result["validation_accuracy"], result["percent"]) == (0.0, 0)
 
 
-def test_what_nobody_foresaw_fails_the_trial_alone(worker, monkeypatch):
-    def broken(*_):
-        raise RuntimeError("can't allocate memory")
-
+def test_what_nobody_foresaw_is_told_and_ends_the_worker(worker, monkeypatch):
+    """For it may be the worker's fault, as of a device that is lost: the next trial must not have it as well."""
     made = worker()
+    made.step()
     with monkeypatch.context() as patch:
-        patch.setattr("digits.training.build", broken)
-        assert steps(made)[-1]["error"] == "RuntimeError: can't allocate memory"
-    made.reset_config(config(1))
-    assert steps(made)[-1]["outcome"] == "finished"
+        patch.setattr(made, "_steps", iter(lambda: int("device lost"), None))
+        told = made.step()
+    error = "ValueError: invalid literal for int() with base 10: 'device lost'"
+    assert (told["outcome"], told["done"], told["error"]) == ("broken", False, error)
+    assert (told["validation_accuracy"], told["percent"]) == (0.0, 0)  # at no rung, where ASHA would stop it
+    with pytest.raises(ValueError, match="device lost"):
+        made.step()
 
 
 def test_whatever_keeps_a_node_from_beginning_is_no_fault_of_the_trial(worker, monkeypatch):
