@@ -1,20 +1,27 @@
-"""Training in two processes, on the real data: through the pipeline and by torchrun, as good as in one."""
+"""Training in two processes, on the real data: through the pipeline and as on two machines, as good as in one."""
 
+import contextlib
 import json
+import re
+import subprocess
+from collections.abc import Iterator
 
 import pytest
+
+from tests.e2e.project import Project
 
 pytestmark = pytest.mark.e2e
 
 # They compute the same but for rounding, which here changed 2 of 10,000 answers; benchmarks/distributed.py has seeds.
 NOISE = 0.002
+PORT = 29_517  # of this machine, on which the processes meet
 
 
 def metrics(project):
     return {name: json.loads((project / f"results/{name}/metrics.json").read_text()) for name in ("train", "evaluate")}
 
 
-def test_two_processes_come_to_what_one_does(project):
+def test_two_processes_come_to_what_one_does(project, tmp_path):
     alone, weights = metrics(project), (project / "models/model.safetensors").read_bytes()
     project.set(train__processes=2)
     assert project.repro() == ("train", "export", "evaluate", "check")
@@ -27,8 +34,35 @@ def test_two_processes_come_to_what_one_does(project):
     assert abs(both["evaluate"]["accuracy"] - alone["evaluate"]["accuracy"]) < NOISE
     assert project.lock["train"]["params"]["params.yaml"]["train"]["processes"] == 2
 
-    # By hand, as on several machines, and from the beginning again: the same bits, so that DVC has nothing to do.
+    # As on two machines, and from the beginning again: the same bits, so that DVC has nothing to do.
     (project / "models/model.safetensors").unlink()
-    project.run("torchrun", "--standalone", "--nproc-per-node=2", "-m", "stages.train")
+    other = project.copy(tmp_path / "other")
+    with second(other) as worker:
+        project.run(*torchrun(0))
+        assert worker.wait() == 0
     assert (project / "models/model.safetensors").read_bytes() == theirs
+    assert not (other / "models/model.safetensors").exists()  # one writes
     assert project.repro() == ()
+
+    other.comment("digits/errors.py")
+    with second(other) as worker:
+        said = project.run(*torchrun(0), fails=True)
+        assert worker.wait() == 1
+    assert re.search(r"process 1 has other code than process 0: MD5 \w+, not MD5 \w+; check out the same commit", said)
+    assert (project / "models/model.safetensors").read_bytes() == theirs
+
+
+def torchrun(rank: int) -> tuple[str, ...]:
+    """What docs/scale.md says to type on the machine of that number, but for the address and one process on each."""
+    address = ("--master-addr=127.0.0.1", f"--master-port={PORT}")
+    return ("torchrun", "--nnodes=2", "--nproc-per-node=1", f"--node-rank={rank}", *address, "-m", "stages.train")
+
+
+@contextlib.contextmanager
+def second(machine: Project) -> Iterator[subprocess.Popen]:
+    """Start what the second machine does."""
+    with subprocess.Popen(torchrun(1), cwd=machine.path, env=machine.env, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
