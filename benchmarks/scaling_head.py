@@ -155,7 +155,8 @@ def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple
             assert isinstance(asked, dict), search.problem
             trial = SimpleNamespace(trial_id=f"{begun:05}")
             scheduler.on_trial_add(nobody, trial)  # type: ignore[arg-type]
-            state: dict[str, Any] = {"outcome": None, "error": None, "seconds": 4.0, "curve": [], "node": "none"}
+            state: dict[str, Any] = {"outcome": None, "error": None, "seconds": 4.0, "curve": []}
+            state |= {"node": "none", "device": "none"}
             curve = measured(state, random.Random(begun))  # noqa: S311 (it makes curves up)
             running.append((trial, proposed, state, curve))
             begun += 1

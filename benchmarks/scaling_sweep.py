@@ -2,9 +2,9 @@
 
 python -m benchmarks.scaling_sweep [--rounds 3] [--trials 60] [--queued 6]
 
-In turns on one machine, in a clone of what is committed: a sweep, from the command to its end; some of its trials by
-DVC's queue, from the first `dvc exp run --queue` to the end of the last, up to `train` alone; and the training of the
-sweep's trials without Ray, one after the other in one process, each as far as the sweep went with it.
+In turns on one machine, in a clone of what is committed: a sweep, from the command to its end; of its trials one in so
+many by DVC's queue, from the first `dvc exp run --queue` to the end of the last, up to `train` alone; and the training
+of the sweep's trials without Ray, one after the other in one process, each as far as the sweep went with it.
 """
 
 import argparse
@@ -55,7 +55,9 @@ def main() -> None:
             records = [json.loads(line) for line in path.read_text().splitlines()]
             swept.append(60 * arguments.trials / took)
             stopped.append(sum(record["state"] == "stopped" for record in records))
-            whole = queue(folder, name, [record["settings"] for record in records[: arguments.queued]])
+            # From the beginning to the end: those that are proposed late are larger than the first ones.
+            some = records[:: arguments.trials // arguments.queued][: arguments.queued]
+            whole = queue(folder, name, [record["settings"] for record in some])
             queued.append(60 * arguments.queued / whole)
             command = [sys.executable, "-m", "benchmarks.scaling_sweep", "--bare", str(path)]
             bare = json.loads(subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE).stdout)

@@ -12,12 +12,14 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from scaling.fetching import FULL, CheckoutError, Fetching, no_room
+from scaling.fetching import FULL, SECONDS, CheckoutError, Fetching, no_room
 
 _MANIFEST = ".checkout.json"
+_LOOKS = 0.2  # seconds between two at a lock
 
 
 def checked_out(cache: Path, repository: str, commit: str, data: dict[str, str]) -> Path:
@@ -97,8 +99,21 @@ def _locked(cache: Path) -> Iterator[int]:
             f"that is not there yet, where Ray is started on this node"
         )
     with (cache / "lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        _lock(stream.fileno(), cache)
         yield stream.fileno()
+
+
+def _lock(file: int, cache: Path, seconds: float = SECONDS) -> None:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise CheckoutError(
+                    f"{cache}: another process fetches there for more than {seconds:g} seconds; end it if it hangs"
+                ) from None
+            time.sleep(_LOOKS)
 
 
 def _whole(folder: Path, data: dict[str, str]) -> bool:

@@ -2,6 +2,7 @@
 
 import socket
 
+from scaling import device
 from scaling.experiments import ExperimentError, Measured, checksum_of, dependencies, git, read, trained
 from scaling.nodes import PACKAGES, digest_of, versions
 from scaling.records import Description, Record
@@ -24,7 +25,7 @@ def differences(record: Record, found: Measured) -> list[str]:
     return texts
 
 
-def reasons(record: Record, description: Description, commit: str) -> list[str]:
+def reasons(record: Record, description: Description, commit: str, found: Measured) -> list[str]:
     """What is known to change results, and differs between a trial and its experiment, or may."""
     had, here = description["versions"], versions()
     texts = [
@@ -43,10 +44,13 @@ def reasons(record: Record, description: Description, commit: str) -> list[str]:
         texts += [f"{path} is not as in commit {begun[:7]}, with which the sweep ran" for path in other]
     elif digest_of(sources(commit)) != description["code"]:
         texts.append(f"{', '.join(PACKAGES)} are not the code that the sweep ran with")
-    if record["node"].partition(":")[0] != socket.gethostname():  # what follows is Ray's name for it, another each time
-        texts.append(f"the trial ran on {record['node']}: other last bits if that has CUDA, or one of the two no AVX2")
+    if record["parameters"] != found.parameters:
+        return texts  # which no device explains
     _, train = trained(commit)
-    if train.instructions == "native":
+    if record["device"] != (ours := device.here(train)):
+        texts.append(f"the trial computed with {record['device']}, here it is {ours}")
+    # After the colon comes Ray's name for the node, another one each time.
+    if train.instructions == "native" and record["node"].partition(":")[0] != socket.gethostname():
         texts.append("train.instructions: native computes as each processor does it best")
     return texts
 

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +18,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a disk without roo
 _SAYS_FULL = re.compile(
     r"No space left on device|Disk quota exceeded|File too large|database or disk is full|disk I/O error"
 )
-_SECONDS = 600  # after which Git or DVC is given up
+SECONDS = 400.0  # after which Git and DVC are given up, and likewise a lock; both are waited for in a preflight
 _OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 
 
@@ -32,6 +33,7 @@ class Fetching:
     folder: Path
     cache: Path
     lock: int
+    until: float = dataclasses.field(default_factory=lambda: time.monotonic() + SECONDS)
 
     def object(self, md5: str) -> Path:
         """Where DVC keeps the content with this sum."""
@@ -97,13 +99,13 @@ class Fetching:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=_SECONDS,
+                timeout=max(1.0, self.until - time.monotonic()),
                 pass_fds=(self.lock,),
                 restore_signals=False,  # so a file beyond the limit is an error, not a signal that kills
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            raise CheckoutError(f"{problem}: no answer for {_SECONDS} seconds; {advice}") from None
+            raise CheckoutError(f"{problem}: not within {SECONDS:g} seconds; {advice}") from None
         except FileNotFoundError:
             raise CheckoutError(f"{command[0]}: not found on this node; install it") from None
         if not answer.returncode:

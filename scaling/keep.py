@@ -136,7 +136,12 @@ def keep_one(label: str, record: Record, description: Description) -> Kept:
         found = measured(commit)
         differing = differences(record, found)
         return Kept(
-            record["trial"], label, found, differing, reasons(record, description, commit) if differing else [], None
+            record["trial"],
+            label,
+            found,
+            differing,
+            reasons(record, description, commit, found) if differing else [],
+            None,
         )
     except PipelineError as error:
         return Kept(record["trial"], label, None, [], [], str(error))

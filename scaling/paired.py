@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 ENOUGH = 6  # pairs: with fewer no outcome at all has a p-value of 0.05 or less
-_UNIT = 1e6  # metrics are rounded to so many parts
+_UNITS = (1e6, 1e5, 1e4)  # parts of a metric: to so many it is rounded, or to fewer where sums would not fit in memory
+_SUMS = 1e6  # different ones of all pairs together
 
 
 class Comparison(NamedTuple):
@@ -41,19 +42,22 @@ def compare(first: Sequence[float], second: Sequence[float], level: float = 0.95
     """
     if len(first) != len(second) or not len(first):
         raise ValueError(f"{len(first)} and {len(second)} values: not the same seeds")
-    differences = np.rint((np.asarray(first) - np.asarray(second)) * _UNIT).astype(np.int64)
+    for unit in _UNITS:
+        differences = np.rint((np.asarray(first) - np.asarray(second)) * unit).astype(np.int64)
+        step = int(np.gcd.reduce(differences)) or 1
+        if np.abs(differences).sum() / step <= _SUMS:
+            break
     count, total = len(differences), int(differences.sum())
-    step = int(np.gcd.reduce(differences)) or 1
     sizes, sums, shares = _subsets(differences // step)
     # Turning the signs of a subset takes its sum away twice. In whole numbers, so that equal means are equal.
     turned = np.abs(total // step - 2 * sums)
     p_value = float(shares[turned >= abs(total // step)].sum())
-    mean = total / count / _UNIT
+    mean = total / count / unit
     outside = math.floor((1 - level) / 2 * 2.0**count) / 2.0**count
     if outside == 0:
         return Comparison(mean, -math.inf, math.inf, min(1.0, p_value), count)
     some = sizes > 0
-    means, weights = sums[some] * step / sizes[some] / _UNIT, shares[some]
+    means, weights = sums[some] * step / sizes[some] / unit, shares[some]
     low, high = (_at(means * sign, weights, outside) * sign for sign in (1, -1))
     return Comparison(mean, low, high, min(1.0, p_value), count)
 

@@ -8,7 +8,7 @@ from digits.errors import PipelineError
 from scaling.cluster import named
 from scaling.nodes import NodeError, Spec, VersionError, prepare_node
 
-_PATIENCE = 900.0  # seconds that a node has to fetch code and data; Git and DVC are given up before
+_PATIENCE = 900.0  # seconds that a node has to fetch code and data; it gives up on Git and DVC before
 _QUIET = 60.0  # more than a node usually takes
 
 
@@ -82,7 +82,10 @@ def asked(
     answered, late = ray.wait(waiting, num_returns=len(waiting), timeout=min(quiet, patience)) if waiting else ([], [])
     if late and quiet < patience:
         print(f"waits for {', '.join(names[one] for one in late)}, at most {patience:g} seconds", flush=True)
-        answered += ray.wait(late, num_returns=len(late), timeout=patience - quiet)[0]
+        in_time, late = ray.wait(late, num_returns=len(late), timeout=patience - quiet)
+        answered += in_time
+    for one in late:
+        ray.cancel(one, force=True)  # it has the lock of the node's cache
     answers: dict[str, Exception | None] = {}
     for answer, name in names.items():
         if answer not in answered:

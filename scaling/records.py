@@ -39,6 +39,7 @@ class Record(TypedDict):
     parameters: int | None
     seconds: float  # of training
     node: str
+    device: str | None  # see `scaling.device`
     error: str | None
 
 

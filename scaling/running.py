@@ -60,6 +60,8 @@ def changed_code(commit: str) -> list[str]:
 def pipeline(label: str, settings: Mapping[str, Any]) -> str:
     """Run an experiment in a folder of its own, as far as `evaluate`, and return its commit.
 
+    One that another process has made meanwhile is not run again.
+
     Raises:
         ExperimentError: it fails. Its text ends with what was printed last.
     """
@@ -68,8 +70,13 @@ def pipeline(label: str, settings: Mapping[str, Any]) -> str:
     # Not --queue: `--run-all` would start whatever else is waiting there.
     # --pull: a sweep needs three files of the data, and the driver of a cluster's none of them.
     command = ["dvc", "exp", "run", "--temp", "--pull", "--name", label, *overrides, "evaluate"]
-    with alone():
-        answer = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    with alone() as lock:
+        if commit := experiments().get(label):
+            return commit
+        # It has the lock as well: should it outlive this process, the next one waits for it.
+        answer = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, pass_fds=(lock,)
+        )
     commit = experiments().get(label)
     if answer.returncode or commit is None:
         last = "\n".join(answer.stdout.strip().splitlines()[-15:])
@@ -78,8 +85,12 @@ def pipeline(label: str, settings: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Wait until no other process of this project runs an experiment: DVC would give up on its own lock after 3 s."""
+def alone() -> Iterator[int]:
+    """Wait until no other sweep of this folder runs an experiment: DVC would give up on its own lock after 3 seconds.
+
+    Yields:
+        the file that is locked.
+    """
     SWEEPS.mkdir(exist_ok=True)
     with (SWEEPS / _LOCK).open("w") as lock:
         try:
@@ -87,4 +98,4 @@ def alone() -> Iterator[None]:
         except BlockingIOError:
             print("waits until another sweep's experiment has ended", file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()

@@ -18,6 +18,7 @@ from scaling.trial import METRIC
 
 _DEATHS = 3  # of a trial's workers, until this driver runs it no more
 _ERRORS = 2  # of a trial, none of them foreseen, until they are taken for its own
+_HOPELESS = 10  # errors of that kind, before any trial has measured anything, until the sweep ends
 _SILENCE = 60.0  # seconds without any measurement, after which it is said
 _REFUSALS = 3  # of a node, one after the other, until it is taken for one that can't work
 
@@ -65,6 +66,8 @@ class Search(Searcher, tune.Stopper):
         self._deaths: Counter[int] = Counter()
         self._broken: dict[str, dict[str, Any]] = {}  # last words of workers that are about to end
         self._errors: dict[int, list[str]] = {}  # on which nodes a trial broke its worker
+        self._breaks: Counter[str] = Counter()  # by node, since it last worked
+        self._worked = {record["node"] for record in journal.records if record["curve"]}
         self._refusals: Counter[str] = Counter([*unfit])  # by node, since it last worked
         self._deserted, self._most, self._pause = False, most, pause
         self._not_before = 0.0
@@ -106,7 +109,7 @@ class Search(Searcher, tune.Stopper):
             elif result["outcome"] == "refused":
                 self._refused(number, result)
             else:
-                self._refusals.pop(result["node"], None)
+                self._works(result["node"])
                 self._keep(record(number, self._settings[number], result))
         except Exception as problem:
             self.problem = problem
@@ -117,7 +120,7 @@ class Search(Searcher, tune.Stopper):
         if result["outcome"] == "broken":
             self._broken[trial_id] = result
         elif result["outcome"] != "refused":
-            self._refusals.pop(result["node"], None)
+            self._works(result["node"])
         return False
 
     def stop_all(self) -> bool:
@@ -140,14 +143,35 @@ class Search(Searcher, tune.Stopper):
         self._not_before = time.monotonic() + self._pause
         self._again(number, f"trial {number:05} has lost its worker")
 
+    def _works(self, node: str) -> None:
+        self._worked.add(node)
+        self._refusals.pop(node, None)
+        self._breaks.pop(node, None)
+
     def _broke(self, number: int, result: dict[str, Any]) -> None:
-        """An error may be the node's: it is the trial's own if it comes on a second node, or again on the only one."""
+        """An error may be the node's or the trial's: a second node tells, or the same one, if others ran there."""
+        node = result["node"]
+        self._breaks[node] += 1
+        if not self._worked and self._breaks.total() >= _HOPELESS:
+            raise NoWorkerError(f"the last one, on node {node}, has ended with {result['error']}")
+        what = f"trial {number:05} has ended on node {node} with {result['error']}"
+        others = [
+            name
+            for name in self._places()
+            if name != node and self._refusals[name] < _REFUSALS and self._breaks[name] < _REFUSALS
+        ]
+        if others and self._breaks[node] > _REFUSALS:  # it breaks whatever it gets
+            self._waiting.insert(0, number)
+            if self._breaks[node] == _REFUSALS + 1:
+                self._progress.note(f"warning: {what}, as did those before; what it gets runs again on another node")
+            return
         nodes = self._errors.setdefault(number, [])
-        nodes.append(result["node"])
-        if len(nodes) >= _ERRORS and (len({*nodes}) > 1 or len(self._places()) <= 1):
+        nodes.append(node)
+        told = len({*nodes}) > 1 or not others or (len(nodes) == _DEATHS and node in self._worked)
+        if len(nodes) >= _ERRORS and told:
             self._keep(record(number, self._settings[number], result))
         else:
-            self._again(number, f"trial {number:05} has ended on node {result['node']} with {result['error']}")
+            self._again(number, what)
 
     def _again(self, number: int, what: str) -> None:
         """Put a trial last: a node on which all end so must not take its lives in a row."""
@@ -192,7 +216,8 @@ class Search(Searcher, tune.Stopper):
         return len(self._running) < room and not (self._running and self._all_refuse())
 
     def _all_refuse(self) -> bool:
-        return all(self._refusals[node] >= _REFUSALS for node in self._places())
+        places = self._places()
+        return bool(places) and all(self._refusals[node] >= _REFUSALS for node in places)
 
 
 class NoWorkerError(Exception):
@@ -202,16 +227,18 @@ class NoWorkerError(Exception):
 def record(number: int, settings: dict[str, Any], result: dict[str, Any]) -> Record:
     """What is kept of a trial, from the last that its worker said."""
     failed = result["outcome"] in ("failed", "broken")
+    curve = [] if result["outcome"] == "broken" else result["curve"]  # ASHA has forgotten it
     return {
         "trial": f"{number:05}",
         "settings": settings,
         "state": "failed" if failed else "finished" if result["outcome"] else "stopped",
         "validation_accuracy": None if failed else result[METRIC],
-        "validations": len(result["curve"]),
-        "curve": result["curve"],
+        "validations": len(curve),
+        "curve": curve,
         "loss": None if failed else result["loss"],
         "parameters": result["parameters"],
         "seconds": result["seconds"],
         "node": result["node"],
+        "device": result["device"],
         "error": result["error"],
     }

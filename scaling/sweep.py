@@ -44,12 +44,13 @@ def main() -> None:
         space.load(arguments.space or space.DEFAULT)  # a mistake there is said before what takes long
     spec = source.describe_code(address, arguments.repository)
     name, wanted = resumed(arguments, spec) if arguments.resume else fresh(arguments, spec)
+    lost = None
     with records.begin(name, wanted) as journal:
         print(f"sweep {name}: {len(journal.records)} of {wanted['trials']} trials have ended", flush=True)
         try:
             if len(journal.records) < wanted["trials"]:
-                drive(name, wanted, journal, spec, address, most=arguments.workers)
-            print(summary(journal.records))
+                lost = drive(name, wanted, journal, spec, address, most=arguments.workers)
+            print(summary(journal.records, lost))
             kept = keep.keep(name, wanted["keep"]) if wanted["keep"] else []
             frontier.write(name)
         except KeyboardInterrupt:
@@ -59,6 +60,8 @@ def main() -> None:
             raise SweepError(f"{error}\n  {_GO_ON}{name}") from None
         except OSError as error:  # such as a full disk
             raise SweepError(f"{error.filename or name}: {error.strerror}\n  {_GO_ON}{name}") from None
+    if lost:
+        raise SweepError(f"{lost}\n  {_GO_ON}{name}")
     keep.verify(kept)
 
 
@@ -146,8 +149,8 @@ def resumed(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description
 
 def drive(
     name: str, wanted: Description, journal: Journal, spec: Spec, address: str | None, *, most: int | None
-) -> None:
-    """Run trials until each number has a record, at most so many at once as `most` says.
+) -> str | None:
+    """Run trials until each number has a record, at most so many at once as `most` says; see `tuning.run_trials`.
 
     Raises:
         PipelineError: it can't be done; what has ended is in the journal.
@@ -164,13 +167,13 @@ def drive(
         try:
             from scaling.tuning import run_trials  # now that the environment of Ray and Tune is set
 
-            run_trials(wanted, journal, spec, cluster, progress, unfit=found.unfit, most=most)
+            return run_trials(wanted, journal, spec, cluster, progress, unfit=found.unfit, most=most)
         finally:
             progress.close()
 
 
-def summary(ended: list[Record]) -> str:
-    """The best trials, and how many ended otherwise.
+def summary(ended: list[Record], lost: str | None = None) -> str:
+    """The best trials, and how many ended otherwise; `lost` is what is said of those without a record.
 
     Raises:
         SweepError: none has finished.
@@ -179,7 +182,7 @@ def summary(ended: list[Record]) -> str:
         record for record in ended if record["validation_accuracy"] is not None and record["state"] == "finished"
     ]
     if not finished:
-        reasons = {record["error"] for record in ended if record["error"]}
+        reasons = {record["error"] for record in ended if record["error"]} | ({lost} if lost else set())
         raise SweepError(f"no trial has finished; {'; '.join(sorted(reasons)[:3])}")
     finished.sort(key=lambda record: (-(record["validation_accuracy"] or 0), record["parameters"] or 0))
     lines = [

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from scaling.settings import Base
 
 METRIC = "validation_accuracy"
+_ITS_OWN = {"DivergedError", "ParamsError"}  # errors of ours that a trial has wherever it runs
 TIME = "percent"  # of its training that a trial has done: two are compared where their rates have fallen alike
 
 
@@ -52,7 +53,7 @@ class Training(tune.Trainable):
         self._broken: Exception | None = None
         self._state: dict[str, Any] = {
             **{"outcome": None, "error": None, "parameters": None, "seconds": 0.0, "curve": [], "loss": None},
-            **{METRIC: 0.0, TIME: 0, "node": node()},
+            **{METRIC: 0.0, TIME: 0, "node": node(), "device": None},
         }
         return True
 
@@ -76,7 +77,7 @@ class Training(tune.Trainable):
             finally:
                 self._state["seconds"] = round(self._state["seconds"] + time.perf_counter() - started, 3)
         except Exception as error:  # whatever it is, the other trials go on
-            if type(error).__module__.partition(".")[0] == "digits":
+            if type(error).__module__.partition(".")[0] == "digits" and type(error).__name__ in _ITS_OWN:
                 self._state |= {"outcome": "failed", "error": str(error), METRIC: 0.0}
             else:
                 self._broken = error
@@ -99,9 +100,11 @@ class Training(tune.Trainable):
 
         from digits import training
         from digits.model import parameter_count
+        from scaling.device import device
         from scaling.settings import sections
 
         model_params, params = sections(self._settings, self._base)
+        self._state["device"] = device(params)
         model = training.build(
             model_params, params, torch.from_numpy(train.images), pixels["pixel_mean"], pixels["pixel_std"]
         )
@@ -126,12 +129,31 @@ class Training(tune.Trainable):
 
         _, params = sections({}, self._base)
         set_up_torch(params)
+        see_to_device(params.device)
         folder = root / "data/prepared"
         train, validation = (
             labelled(read_arrays(path, "images", "labels"), str(path))
             for path in (folder / "train.npz", folder / "validation.npz")
         )
         return train, validation, read_json(folder / "statistics.json")["train"]
+
+
+def see_to_device(name: str) -> None:
+    """See to it that a worker that was given a GPU can use it: on its processor it would come to other bits.
+
+    Args:
+        name: `train.device`.
+
+    Raises:
+        NodeError: it can't.
+    """
+    import torch
+
+    if name != "cpu" and gpus() and not torch.cuda.is_available():
+        raise NodeError(
+            f"node {node()}: has a GPU for Ray, but torch {torch.__version__} finds none; see whether the driver works "
+            f"(`nvidia-smi`) and torch is one for CUDA, or start Ray there with --num-gpus=0"
+        )
 
 
 def percent(measurements: int, params: "TrainParams") -> int:
@@ -142,3 +164,8 @@ def percent(measurements: int, params: "TrainParams") -> int:
 def node() -> str:
     """The machine's name, and the first letters of what Ray calls it, for there can be several nodes on a machine."""
     return f"{socket.gethostname()}:{ray.get_runtime_context().get_node_id()[:8]}"
+
+
+def gpus() -> list[Any]:
+    """What Ray gave this worker."""
+    return list(ray.get_gpu_ids())

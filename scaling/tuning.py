@@ -39,7 +39,7 @@ def run_trials(
     *,
     unfit: Iterable[str] = (),
     most: int | None = None,
-) -> None:
+) -> str | None:
     """Run what has no record yet.
 
     Args:
@@ -51,9 +51,11 @@ def run_trials(
         unfit: nodes that can't work, which was told already.
         most: trials at once at most, so that there is room for another sweep; None: as many as there is room for.
 
+    Returns:
+        which trials have no record, and why, if their workers ended again and again.
+
     Raises:
         PipelineError: no worker can work, the space has nothing that goes together, or a record can't be written.
-        TuningError: there are trials without a record.
     """
     found, base = space.parse(wanted["space"]), wanted["params"]
     proposals = Proposals(found, base, wanted["seed"])
@@ -83,7 +85,7 @@ def run_trials(
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
-    settle(search, wanted["trials"] - len(journal.records))
+    return settle(search, wanted["trials"] - len(journal.records))
 
 
 def hand_on_nothing() -> None:
@@ -91,11 +93,11 @@ def hand_on_nothing() -> None:
     class_cache.ENV_VARS_TO_PROPAGATE = set()
 
 
-def settle(search: Search, missing: int) -> None:
-    """See to it that all was done.
+def settle(search: Search, missing: int) -> str | None:
+    """See to it that all was done; see `run_trials`. `missing` trials have no record.
 
     Raises:
-        TuningError: it was not; `missing` trials have no record.
+        TuningError: no worker can work, or nobody knows why trials are missing.
     """
     if isinstance(search.problem, NoWorkerError):
         raise TuningError(f"no worker can run trials: {search.problem}")
@@ -103,15 +105,16 @@ def settle(search: Search, missing: int) -> None:
         raise search.problem
     if search.lost:
         names = ", ".join(f"{number:05}" for number in sorted(search.lost))
-        raise TuningError(
-            f"without a record: {names}, whose workers died again and again, for want of memory perhaps, or of their "
-            f"nodes; they run again when the sweep goes on, and `make keep` takes the best of the others"
+        return (
+            f"without a record: {names}, whose workers ended again and again, see above, for want of memory perhaps, "
+            f"or of their nodes; these numbers are tried once more when the sweep goes on"
         )
     if search.exhausted:
         left = f"so {missing} trials were not run"
         print(f"nothing more was found in the space that fits and was not tried, {left}", flush=True)
     elif missing:
         raise TuningError(f"Ray Tune has ended, and {missing} trials have no record")
+    return None
 
 
 def stopping(objective: space.Objective, base: Base, records: list[Record]) -> "Halving | None":

@@ -113,10 +113,13 @@ def test_other_processors_compute_the_same_bits():
 
 def test_a_sweep_tries_more_than_dvc_s_queue_and_adds_little_to_the_training():
     assert numbers(row("scaling_sweep", "median (range)")["times"])[0] >= 5
-    overhead = re.search(r"A trial takes (.+?) % longer than its bare training", RESULTS["scaling_sweep"])[1]
-    assert numbers(overhead)[0] <= 10
+    overhead = re.search(r"A trial takes (\S+) .*% longer than its bare training", RESULTS["scaling_sweep"])[1]
+    assert float(overhead) <= 10
 
 
 def test_two_processes_are_as_good_as_one():
-    difference = row("distributed", "2 processes, 1 thread each")["difference, %"]
-    assert float(re.search(r"p = (.+)$", difference)[1]) > 0.05
+    one, two = rows("distributed")
+    deviation = numbers(one["test accuracy, %"])[1]
+    mean, low, high = map(float, re.findall(r"[+-]\d\.\d+", two["difference, %"]))
+    assert abs(mean) <= deviation
+    assert max(-low, high) <= 0.1

@@ -203,8 +203,8 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(two, started):
     assert {record["state"] for record in resumed.records()} <= {"finished", "stopped"}
 
 
-def test_a_node_that_is_lost_and_one_that_has_no_room_cost_no_trial(cluster, started, tmp_path):
-    """A trial has measured once. A node without room comes, then one that can work; then that of the trial goes."""
+def test_a_node_that_is_lost_one_without_room_and_one_that_breaks_all_cost_no_trial(cluster, started, tmp_path):
+    """A trial has measured once. Nodes that can't work come, then one that can; then that of the trial goes."""
     for name in [*cluster.named]:
         cluster.remove(name)
     measured = tmp_path / "measured"
@@ -213,6 +213,11 @@ def test_a_node_that_is_lost_and_one_that_has_no_room_cost_no_trial(cluster, sta
     sweep.until(measured.exists)
     cluster.add("full", LIMIT_FILES="1000000")
     sweep.until(lambda: "warning: node" in sweep.log.read_text())
+    cluster.add("broken", BREAK_TRAINING="1")
+    broken = (
+        rf"trial (\d{{5}}) has ended on node {cluster.recorded('broken')} with RuntimeError: device lost in process "
+    )
+    sweep.until(lambda: len(re.findall(broken, sweep.log.read_text())) >= 2)
     cluster.add("late")
     late = cluster.recorded("late")
     before = sweep.wait_for(1)
@@ -226,6 +231,8 @@ def test_a_node_that_is_lost_and_one_that_has_no_room_cost_no_trial(cluster, sta
     assert re.findall(r"warning: trial (\d{5}) has lost its worker; it runs again", output) == ["00000"]
     full = rf"warning: node \S+: {re.escape(str(cluster.cache('full')))}/\S+: File too large; make room on this node"
     assert len(re.findall(full, output)) == 1  # named once, however often it hands a trial back
+    processes = re.findall(rf"{broken}(\d+)", output)
+    assert len({process for _, process in processes}) == len(processes)  # none had a second trial
     assert "aylet" not in output  # Ray's own log is no one's business
 
 

@@ -84,6 +84,7 @@ def record(trial: str, settings: dict[str, object] | None = None, **changes: obj
         "parameters": 500,
         "seconds": 1.0,
         "node": f"{socket.gethostname()}:65fea8ea",
+        "device": "cpu, AVX2",
         "error": None,
     } | changes
 

@@ -1,5 +1,7 @@
 """What a node does not get, or not take: a clear error, and nothing half-made is left."""
 
+import fcntl
+import os
 import re
 import resource
 import shutil
@@ -8,6 +10,7 @@ import sys
 
 import pytest
 
+from scaling import checkout, fetching
 from scaling.checkout import check, checked_out
 from scaling.fetching import CheckoutError
 from tests.scaling.checkouts import fetched, flipped, held, in_a_process, nothing_left
@@ -24,6 +27,24 @@ def test_a_repository_that_is_not_there_is_named(cache, repository):
     commit = repository.git("rev-parse", "HEAD")
     with pytest.raises(CheckoutError, match=r"from /nowhere: .*does not appear to be a git repository"):
         checked_out(cache, "/nowhere", commit, SUMS)
+
+
+def test_who_does_not_answer_is_given_up(cache, repository, monkeypatch, tmp_path):
+    (tmp_path / "git").write_text("#!/bin/sh\nsleep 60\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(fetching, "SECONDS", 0.0)
+    with pytest.raises(CheckoutError, match=r"can't be fetched from .*: not within 0 seconds; push it"):
+        fetched(cache, repository, commit="a" * 40)
+    assert nothing_left(cache)
+
+
+def test_a_lock_that_another_process_never_lets_go_is_given_up(cache):
+    cache.mkdir()
+    with (cache / "lock").open("w") as one, (cache / "lock").open("w") as two:
+        fcntl.flock(one, fcntl.LOCK_EX)
+        with pytest.raises(CheckoutError, match="another process fetches there for more than 0 seconds; end it if it"):
+            checkout._lock(two.fileno(), cache, seconds=0)
 
 
 def test_data_that_were_not_pushed_are_named(cache, repository):

@@ -3,7 +3,7 @@ import sys
 import pytest
 
 from digits.errors import PipelineError
-from scaling import keep, running
+from scaling import device, keep, running
 from scaling.experiments import ExperimentError, experiments, measured
 from scaling.keep import KeepError
 from scaling.nodes import versions
@@ -14,6 +14,7 @@ from tests.scaling import lab
 def _repository(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     lab.repository(tmp_path)
+    monkeypatch.setattr(device, "here", lambda params: "cpu, AVX2")
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
     settings = {"train.instructions": "native"}
     lab.sweep(
         "night",
-        lab.record("00000", settings, node="another"),
+        lab.record("00000", settings, node="another", device="cuda, NVIDIA A100"),
         versions=versions() | {"torch": "2.0.0", "ray": "1.0.0", "optuna": "1.0.0"},
         data={"data/train.npz": "2"},
     )
@@ -173,15 +174,26 @@ def test_a_difference_has_its_reasons(runs, capsys, tmp_path, monkeypatch):
     assert f"the sweep had torch 2.0.0, here it is {versions()['torch']}" in out
     assert "data/train.npz is not what the sweep had" in out
     assert f"digits/code.py is not as in commit {before[:7]}, with which the sweep ran" in out
-    assert "the trial ran on another: " in out
+    assert "the trial computed with cuda, NVIDIA A100, here it is cpu, AVX2" in out
     assert "train.instructions: native" in out
     for name in ("python", "numpy", "ray", "optuna"):
         assert f"the sweep had {name}" not in out
 
 
+def test_another_machine_or_device_alone_is_no_excuse(runs):
+    lab.sweep("machine", lab.record("00000", rate(0.1), node="another:1"))
+    lab.sweep("device", lab.record("00000", rate(0.1), device="cuda, NVIDIA A100"))
+    runs.found = {"loss": 0.5}
+    assert keep.keep("machine", 1)[0].reasons == []
+    assert keep.keep("device", 1)[0].reasons != []
+    runs.found = {"parameters": 501}
+    lab.sweep("network", lab.record("00000", rate(0.1), device="cuda, NVIDIA A100"))
+    assert keep.keep("network", 1)[0].reasons == []
+
+
 def test_code_that_was_not_committed_is_known_as_well(runs, capsys, tmp_path, monkeypatch):
     (tmp_path / lab.CODE).write_text("one = 2\n")
-    lab.sweep("night", lab.record("00000", {"train.instructions": "native"}))
+    lab.sweep("night", lab.record("00000", {"train.instructions": "native"}, node="another:1"))
     lab.git("checkout", "--quiet", lab.CODE)
     runs.found = {"validation": 0.95}
     assert "are not the code that the sweep ran with" in "".join(keep.keep("night", 1)[0].reasons)

@@ -97,3 +97,11 @@ def test_a_hundred_seeds_are_no_problem():
 def test_other_numbers_of_values_are_refused(first, second):
     with pytest.raises(ValueError, match="not the same seeds"):
         compare(first, second)
+
+
+def test_shares_of_odd_numbers_of_images_are_told_apart_less_finely_where_memory_ends():
+    first = [round(1 - count / 30_000, 6) for count in (301, 299, 310, 290, 305, 300, 297)]
+    second = [round(1 - count / 30_000, 6) for count in (25_001, 24_000, 26_113, 25_557, 24_411, 25_000, 307)]
+    found = compare(first, second)
+    assert found.mean == pytest.approx(np.mean(np.array(first) - np.array(second)), abs=1e-5)
+    assert found.p_value == 2 / 2**7

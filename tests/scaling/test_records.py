@@ -33,6 +33,7 @@ def ended(number: int, **changes):
         "parameters": 100,
         "seconds": 1.5,
         "node": "here:12345678",
+        "device": "cpu, AVX2",
         "error": None,
     }
     return record | changes

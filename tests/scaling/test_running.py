@@ -1,6 +1,10 @@
+import fcntl
 import json
+import os
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,8 @@ import pytest
 from scaling import running
 from scaling.experiments import ExperimentError
 from tests.scaling import lab
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -43,6 +49,31 @@ def test_the_pipeline_runs_beside_the_workspace_and_says_why_it_failed(dvc):
     assert "failed to reproduce train" in str(error.value)
     assert "line 29" in str(error.value)
     assert "line 3\n" not in str(error.value)
+
+
+def test_what_another_process_has_made_meanwhile_is_not_run_again(dvc):
+    made = lab.experiment("night")
+    assert running.pipeline("night", {}) == made
+    assert not Path(dvc).exists()
+
+
+def test_an_experiment_that_outlives_its_process_is_waited_for(dvc, tmp_path):
+    """DVC has the lock as well: the program of that name tries to get it anew, and can't."""
+    (tmp_path / "bin/dvc").write_text(
+        f"#!{sys.executable}\nimport os, sys, time\nfrom pathlib import Path\n"
+        "Path('started').touch()\nos.close(1), os.close(2)\nwhile not Path('go on').exists(): time.sleep(0.01)\n"
+    )
+    script = "from scaling import running; running.pipeline('night', {})"
+    with subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
+        while not (tmp_path / "started").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+    with (running.SWEEPS / running._LOCK).open("w") as lock:
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (tmp_path / "go on").touch()
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def test_of_two_sweeps_one_waits_until_the_other_s_experiment_has_ended(tmp_path, monkeypatch, capfd):

@@ -24,6 +24,7 @@ def result(outcome, curve=(0.8, 0.9), **more):
         "parameters": 10,
         "seconds": 1.0,
         "node": "a:1",
+        "device": "cpu, AVX2",
         "error": None,
     } | more
 
@@ -139,12 +140,68 @@ def test_a_trial_fails_of_its_own_only_if_two_nodes_say_so(search, journal):
     assert [record["state"] for record in journal.records] == ["failed"]
 
 
-def test_a_node_that_breaks_a_trial_three_times_does_not_make_it_a_failed_one(search, journal):
-    made = search(1, places={"a:1": 1, "bad:2": 1})
+@pytest.mark.parametrize("worked", [True, False])
+def test_three_errors_on_one_node_of_several_are_the_trial_s_own_if_others_ran_there(search, journal, worked):
+    made = search(2, places={"a:1": 1, "b:2": 1})
     for name in "abc":
-        assert breaks(made, name, "bad:2") == "00000"
-    assert (journal.records, made.lost) == ([], [0])
-    assert made.suggest("d") == Searcher.FINISHED
+        assert breaks(made, name, "b:2") == "00000"
+        if worked and name == "a":
+            made.suggest("other")
+            made.on_trial_complete("other", result("finished", node="b:2"))
+        elif name == "a":
+            made.suggest("other")
+    assert [record["state"] for record in journal.records] == (["finished", "failed"] if worked else [])
+    assert made.lost == ([] if worked else [0])
+
+
+def test_a_node_that_breaks_whatever_it_gets_fails_no_trial_and_is_named_once(search, journal, capfd):
+    made = search(9, places={"good:1": 1, "bad:2": 1})
+    made.suggest("long")
+    given = [breaks(made, f"{attempt}", "bad:2") for attempt in range(9)]
+    assert given == [f"{number:05}" for number in range(1, 9)] + ["00001"]
+    assert (journal.records, made.lost) == ([], [])
+    assert capfd.readouterr().err.count("as did those before; what it gets runs again on another node") == 1
+    made("long", result(None, node="good:1"))
+    made.on_trial_complete("long", result("finished", node="good:1"))
+    for number in range(8):
+        made.suggest(f"good {number}")
+        made.on_trial_complete(f"good {number}", result("finished", node="good:1"))
+    assert {record["state"] for record in journal.records} == {"finished"}
+    assert len(journal.records) == 9
+
+
+def test_where_every_trial_breaks_from_the_beginning_the_sweep_ends(search, journal):
+    made = search(50)
+    for attempt in range(9):
+        breaks(made, f"{attempt}")
+    assert not made.stop_all()
+    breaks(made, "last")
+    assert isinstance(made.problem, NoWorkerError)
+    assert str(made.problem) == "the last one, on node a:1, has ended with RuntimeError: device lost"
+    assert journal.records == []
+
+
+def test_a_trial_that_broke_after_it_had_measured_is_at_no_rung_of_the_next_driver(search, journal):
+    made = search(1)
+    for name in "ab":
+        made.suggest(name)
+        made(name, result(None))
+        made(name, result("broken", node="a:1", error="RuntimeError: device lost"))
+        made.on_trial_complete(name, error=True)
+    assert [(record["state"], record["curve"], record["validations"]) for record in journal.records] == [
+        ("failed", [], 0)
+    ]
+
+
+def test_a_trial_that_is_handed_back_when_its_node_is_gone_waits_for_another(search, capfd):
+    room = {"a:1": 1}
+    made = search(1, places=room)
+    made.suggest("a")
+    room.clear()
+    made.on_trial_complete("a", result("refused", (), error="node a: no data"))
+    assert made.suggest("b") is None
+    assert not made.stop_all()
+    assert "no node is left that could run a trial" in capfd.readouterr().err
 
 
 def test_a_node_on_which_workers_die_does_not_take_a_trial_s_three_lives_in_a_row(search, monkeypatch):

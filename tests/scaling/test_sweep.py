@@ -149,6 +149,11 @@ def test_a_sweep_in_which_nothing_finished_is_an_error_that_says_why():
         summary([ended(0, state="failed", validation_accuracy=None, error="the loss became nan")])
 
 
+def test_so_is_one_of_which_every_trial_was_left_out():
+    with pytest.raises(SweepError, match="no trial has finished; without a record: 00000"):
+        summary([], "without a record: 00000")
+
+
 @pytest.fixture
 def driven(monkeypatch):
     """`main` without Ray: `drive` is what the test wants it to be."""
@@ -184,6 +189,18 @@ def test_a_trial_that_did_not_become_an_experiment_is_an_error(driven):
     with pytest.raises(sweep.keep.KeepError, match="sweep-one-00001"):
         driven(finish, *NEW, outcome=[failed])
     assert (records.folder("one") / "trials.jsonl").exists()
+
+
+def test_a_trial_that_was_left_out_keeps_no_other_from_becoming_an_experiment(driven):
+    done = []
+
+    def but_one(name, wanted, journal, spec, address, *, most):
+        journal.append(ended(1))
+        return "without a record: 00000"
+
+    with pytest.raises(SweepError, match=r"^without a record: 00000\n  .* make sweep RESUME=one$"):
+        driven(but_one, *NEW, write=done.append)
+    assert done == ["one"]
 
 
 def test_none_is_kept_where_none_is_wanted(driven):

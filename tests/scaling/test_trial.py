@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from scaling import settings, trial
+from digits import training
+from digits.params import load
+from digits.recipe import TrainParams
+from scaling import device, settings, trial
 from scaling.nodes import NodeError
 from scaling.trial import Training
 from stages import train
@@ -17,6 +20,7 @@ def worker(pipeline, monkeypatch):
     """A worker as Tune makes one, but in this process, and without Ray."""
     monkeypatch.setattr(trial, "prepare_node", lambda spec: pipeline)
     monkeypatch.setattr(trial, "node", lambda: "here:1")
+    monkeypatch.setattr(trial, "gpus", list)
 
     def made(**values):
         worker = Training.__new__(Training)
@@ -28,6 +32,10 @@ def worker(pipeline, monkeypatch):
 
 def config(number=0, **values):
     return {"trial": f"{number:05}", "settings": json.dumps({f"train.{key}": value for key, value in values.items()})}
+
+
+def recipe() -> TrainParams:
+    return load(TrainParams, "train")
 
 
 def steps(worker) -> list:
@@ -51,7 +59,7 @@ def test_a_step_is_a_measurement_and_the_last_one_is_what_the_stage_says(worker)
     assert (first["outcome"], first["percent"], len(first["curve"])) == (None, 50, 1)
     assert (last["outcome"], last["percent"], len(last["curve"])) == ("finished", 100, 2)
     assert last["parameters"] > 0
-    assert last["node"] == "here:1"
+    assert (last["node"], last["device"]) == ("here:1", device.here(recipe()))
     found = last["validation_accuracy"], last["loss"], len(last["curve"])
     assert found == of_the_stage(learning_rate=0.03, seed=5)
 
@@ -104,6 +112,26 @@ def test_what_nobody_foresaw_is_told_and_ends_the_worker(worker, monkeypatch):
     assert (told["validation_accuracy"], told["percent"]) == (0.0, 0)  # at no rung, where ASHA would stop it
     with pytest.raises(ValueError, match="device lost"):
         made.step()
+
+
+def test_a_device_that_is_gone_is_no_fault_of_the_trial(worker, monkeypatch):
+    made = worker()
+
+    def gone(name):
+        raise training.DeviceError("train.device: no CUDA device found; use `auto` or `cpu`")
+
+    monkeypatch.setattr(training, "select_device", gone)
+    result = made.step()
+    assert (result["outcome"], result["error"].partition(":")[0]) == ("broken", "DeviceError")
+
+
+def test_a_worker_that_can_t_use_the_gpu_that_it_was_given_refuses(worker, monkeypatch):
+    synthetic.write_params(Path(), train={"device": "auto"})
+    made = worker()
+    monkeypatch.setattr(trial, "gpus", lambda: [0])
+    (result,) = steps(made)
+    assert result["outcome"] == "refused"
+    assert result["error"].startswith(f"node here:1: has a GPU for Ray, but torch {torch.__version__} finds none; ")
 
 
 def test_whatever_keeps_a_node_from_beginning_is_no_fault_of_the_trial(worker, monkeypatch):

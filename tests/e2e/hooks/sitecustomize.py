@@ -8,7 +8,8 @@ With WARM, stages that need torch are copies of a process that has imported it: 
 
 With ONLY_FROM, workers of Ray find nothing of the project outside of that folder, as if it were not installed. With
 IMPORT_FROM, they have imported the project from there before they are asked for anything. With HOLD_MEASURED, which
-needs ONLY_FROM, their trainings make that file after the first measurement, and go on once HOLD_GO_ON is there.
+needs ONLY_FROM, their trainings make that file after the first measurement, and go on once HOLD_GO_ON is there. With
+BREAK_TRAINING, which needs it, too, they end with an error that names the process.
 """
 
 import gc
@@ -64,14 +65,14 @@ class _Only(PathFinder):
         found = super().find_spec(fullname, path, target)
         if found is None or not str(found.origin).startswith(f"{os.environ['ONLY_FROM']}/"):
             raise ModuleNotFoundError(f"no module named {fullname!r} on this node", name=fullname)
-        if fullname == "digits.training" and "HOLD_MEASURED" in os.environ:
+        if fullname == "digits.training" and {"HOLD_MEASURED", "BREAK_TRAINING"} & os.environ.keys():
             execute = found.loader.exec_module
 
-            def hold(module):
+            def change(module):
                 execute(module)
-                module.fit = _held(module.fit)
+                module.fit = _held(module.fit) if "HOLD_MEASURED" in os.environ else _broken
 
-            found.loader.exec_module = hold
+            found.loader.exec_module = change
         return found
 
 
@@ -86,6 +87,10 @@ def _held(fit):
                     time.sleep(0.05)
 
     return held
+
+
+def _broken(*_):
+    raise RuntimeError(f"device lost in process {os.getpid()}")
 
 
 if _worker and "ONLY_FROM" in os.environ:

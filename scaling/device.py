@@ -1,0 +1,34 @@
+"""What a training computes with: another device, or other instructions of a processor, come to other last bits."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+from digits.recipe import TrainParams, set_up_torch
+
+
+def device(params: TrainParams) -> str:
+    """Such as "cpu, AVX2" or "cuda, NVIDIA A100-SXM4-40GB", in a process that is set up to train."""
+    import torch
+
+    if params.device != "cpu" and torch.cuda.is_available():
+        return f"cuda, {torch.cuda.get_device_name()}"
+    return f"cpu, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def here(params: TrainParams) -> str:
+    """The same of a training that this process would start; it need not be set up itself."""
+    command = (sys.executable, "-m", "scaling.device", json.dumps(dataclasses.asdict(params)))
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def main() -> None:
+    """Print it for the params on the command line."""
+    params = TrainParams(**json.loads(sys.argv[1]))
+    set_up_torch(params)
+    print(device(params))
+
+
+if __name__ == "__main__":
+    main()
