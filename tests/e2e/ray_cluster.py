@@ -29,7 +29,9 @@ class Nodes:
         # Ray's sockets lie in there, and the system wants their paths short.
         self._session = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
         self.named: dict[str, Any] = {}
-        with self._environment():
+        # Where Ray notes down which cluster is this machine's: not where other programs look for theirs.
+        Path(self._session, "ray").mkdir()
+        with self._environment({"RAY_TMPDIR": self._session}):
             self._cluster = Cluster(
                 initialize_head=True, head_node_args={"num_cpus": 0, "temp_dir": self._session, **_HERE}
             )

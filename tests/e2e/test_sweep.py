@@ -45,7 +45,8 @@ def whole(lab) -> list[dict]:
 
 def trials(project: Project, name: str) -> list[dict]:
     path = project / f"sweeps/{name}/trials.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def outcome(records: list[dict]) -> list[tuple]:
