@@ -4,7 +4,11 @@ python -m benchmarks.scaling_sweep [--rounds 3] [--trials 60] [--queued 6]
 
 In turns on one machine, in a clone of what is committed: a sweep, from the command to its end; of its trials one in so
 many by DVC's queue, from the first `dvc exp run --queue` to the end of the last, up to `train` alone; and the training
-of the sweep's trials without Ray, one after the other in one process, each as far as the sweep went with it.
+of the same ones without Ray, one after the other in one process, each as far as the sweep went with it.
+
+What a trial adds is the time between the ends of the first and the last one that its worker did not train in: measured
+within the same minutes, for these machines are half as quick again in one minute as in the next. Whether it trains more
+slowly beside Ray, the training without Ray has to tell.
 """
 
 import argparse
@@ -44,7 +48,7 @@ def main() -> None:
         return
     if (workers := processors() // base()["train"]["threads"]) != 1:
         parser.error(f"{workers} trials would run at once, which the overhead of a trial presumes is one: use taskset")
-    swept, queued, stopped, overheads = [], [], [], []
+    swept, queued, stopped, overheads, alone = [], [], [], [], []
     with tempfile.TemporaryDirectory() as temporary:
         folder = clone(Path(temporary) / "project")
         call(folder, "dvc", "pull", "--quiet")
@@ -57,14 +61,18 @@ def main() -> None:
             stopped.append(sum(record["state"] == "stopped" for record in records))
             # From the beginning to the end: those that are proposed late are larger than the first ones.
             some = records[:: arguments.trials // arguments.queued][: arguments.queued]
+            (folder / "sweeps/some.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in some))
             whole = queue(folder, name, [record["settings"] for record in some])
             queued.append(60 * arguments.queued / whole)
-            command = [sys.executable, "-m", "benchmarks.scaling_sweep", "--bare", str(path)]
+            command = [sys.executable, "-m", "benchmarks.scaling_sweep", "--bare", "sweeps/some.jsonl"]
             bare = json.loads(subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE).stdout)
             # From the end of the first trial, since a worker starts once and not with each trial.
-            overheads.append(100 * ((arrivals[-1] - arrivals[0]) / sum(bare[1:]) - 1))
+            training = sum(record["seconds"] for record in records[1:])
+            overheads.append(100 * ((arrivals[-1] - arrivals[0]) / training - 1))
+            alone.append(100 * (sum(record["seconds"] for record in some[1:]) / sum(bare[1:]) - 1))
             print(
-                f"sweep {swept[-1]:.1f} trials a minute, queue {queued[-1]:.1f}, overhead {overheads[-1]:.1f} %",
+                f"sweep {swept[-1]:.1f} trials a minute, queue {queued[-1]:.1f}, overhead {overheads[-1]:.1f} %, "
+                f"training beside Ray {alone[-1]:+.1f} %",
                 flush=True,
             )
     ratios = [ours / theirs for ours, theirs in zip(swept, queued, strict=True)]
@@ -77,9 +85,10 @@ def main() -> None:
     body = table(header, [["median (range)", shown(swept), shown(queued), shown(ratios)]])
     early = f"{statistics.median(stopped):g} of {arguments.trials} trials were stopped early"
     body += (
-        f"\n\n{arguments.rounds} rounds; {early}. A trial takes {shown(overheads)} % longer than its bare training, "
+        f"\n\n{arguments.rounds} rounds; {early}. A trial takes {shown(overheads)} % longer than its training, without "
+        f"the start of the sweep; beside Ray the training itself takes {shown(alone)} % longer than alone, with what "
+        f"this machine's speed changes from one minute to the next."
     )
-    body += "without the start of the sweep."
     command_line = (
         f"python -m benchmarks.scaling_sweep --rounds {arguments.rounds} --trials {arguments.trials} "
         f"--queued {arguments.queued}"

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from typing import Any, NamedTuple
 
 from digits.errors import PipelineError
@@ -79,7 +80,7 @@ def connected(address: str | None, threads: int, device: str) -> Iterator[Cluste
     logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # how a trial ends is told by its record
     # Paths of sockets have to be short, so not in TMPDIR. Ray opens its folder to all, so it lies in a closed one.
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        _begin(address, threads, f"{folder}/own")
+        _begin(address, threads, device, f"{folder}/own")
         try:
             yield room(ray.nodes(), address, threads, device)  # type: ignore[no-untyped-call]
         except Exception as error:
@@ -91,7 +92,7 @@ def connected(address: str | None, threads: int, device: str) -> Iterator[Cluste
             ray.shutdown()
 
 
-def _begin(address: str | None, threads: int, folder: str) -> None:
+def _begin(address: str | None, threads: int, device: str, folder: str) -> None:
     import ray
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -101,6 +102,9 @@ def _begin(address: str | None, threads: int, folder: str) -> None:
         Config.initialize("")  # it reads RAY_AUTH_MODE once more, for Ray may have been imported before that was set
         cpus = max(threads, processors())
         own: dict[str, Any] = {"object_store_memory": _STORE_BYTES, "include_dashboard": False, "_temp_dir": folder}
+        # Ray counts GPUs whatever torch can do with them.
+        if device == "cpu" or metadata.version("torch").endswith("+cpu"):
+            own["num_gpus"] = 0
         ray.init(address="local", num_cpus=cpus, **own, **quiet)
         return
     try:

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -92,26 +93,32 @@ class Fetching:
         env["GIT_TERMINAL_PROMPT"] = "0"  # nobody is there to type a password
         env["GIT_ALLOW_PROTOCOL"] = "file:git:http:https:ssh"  # ext:: and the like run what the address says
         try:
-            answer = subprocess.run(
+            process = subprocess.Popen(
                 command,
                 cwd=self.folder,
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                timeout=max(1.0, self.until - time.monotonic()),
                 pass_fds=(self.lock,),
                 restore_signals=False,  # so a file beyond the limit is an error, not a signal that kills
-                check=False,
+                start_new_session=True,
             )
-        except subprocess.TimeoutExpired:
-            raise CheckoutError(f"{problem}: not within {SECONDS:g} seconds; {advice}") from None
         except FileNotFoundError:
             raise CheckoutError(f"{command[0]}: not found on this node; install it") from None
-        if not answer.returncode:
+        with process:
+            try:
+                output, _ = process.communicate(timeout=max(1.0, self.until - time.monotonic()))
+            except BaseException as error:  # also Ctrl-C
+                # With what it has started, which has the lock as well.
+                os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise CheckoutError(f"{problem}: not within {SECONDS:g} seconds; {advice}") from None
+                raise
+        if not process.returncode:
             return
-        text = answer.stdout.decode(errors="replace").partition("Having any troubles?")[0]
-        said = " ".join(text.split()) or f"exit code {answer.returncode}"
+        text = output.decode(errors="replace").partition("Having any troubles?")[0]
+        said = " ".join(text.split()) or f"exit code {process.returncode}"
         if full := _SAYS_FULL.search(said):
             raise no_room(self._file(said), full[0], self.cache)
         if "No module named dvc" in said:

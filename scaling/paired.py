@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 ENOUGH = 6  # pairs: with fewer no outcome at all has a p-value of 0.05 or less
-_UNITS = (1e6, 1e5, 1e4)  # parts of a metric: to so many it is rounded, or to fewer where sums would not fit in memory
-_SUMS = 1e6  # different ones of all pairs together
+_UNITS = (1e6, 1e5, 1e4, 1e3)  # parts of a metric: to so many it is rounded, or to fewer where memory would not do
+_SUMS = 2e7  # different ones, by the number of pairs in them
 
 
 class Comparison(NamedTuple):
@@ -45,7 +45,7 @@ def compare(first: Sequence[float], second: Sequence[float], level: float = 0.95
     for unit in _UNITS:
         differences = np.rint((np.asarray(first) - np.asarray(second)) * unit).astype(np.int64)
         step = int(np.gcd.reduce(differences)) or 1
-        if np.abs(differences).sum() / step <= _SUMS:
+        if np.abs(differences).sum() / step * (len(differences) + 1) <= _SUMS:
             break
     count, total = len(differences), int(differences.sum())
     sizes, sums, shares = _subsets(differences // step)

@@ -17,8 +17,7 @@ from scaling.records import Journal, Record
 from scaling.trial import METRIC
 
 _DEATHS = 3  # of a trial's workers, until this driver runs it no more
-_ERRORS = 2  # of a trial, none of them foreseen, until they are taken for its own
-_HOPELESS = 10  # errors of that kind, before any trial has measured anything, until the sweep ends
+_HOPELESS = 10  # errors that nobody foresaw, while nothing was measured anywhere, until the sweep ends
 _SILENCE = 60.0  # seconds without any measurement, after which it is said
 _REFUSALS = 3  # of a node, one after the other, until it is taken for one that can't work
 
@@ -65,9 +64,10 @@ class Search(Searcher, tune.Stopper):
         self._running: dict[str, int] = {}
         self._deaths: Counter[int] = Counter()
         self._broken: dict[str, dict[str, Any]] = {}  # last words of workers that are about to end
-        self._errors: dict[int, list[str]] = {}  # on which nodes a trial broke its worker
-        self._breaks: Counter[str] = Counter()  # by node, since it last worked
-        self._worked = {record["node"] for record in journal.records if record["curve"]}
+        self._ended: Counter[str] = Counter()  # trials by place, which is a node's processors, or one of its GPUs
+        self._first: dict[int, Counter[str]] = {}  # the same as it was when a trial first broke a worker
+        self._breaks: Counter[str] = Counter()  # by node, since a trial ended there
+        self._in_a_row = 0  # breaks, since a trial ended anywhere
         self._refusals: Counter[str] = Counter([*unfit])  # by node, since it last worked
         self._deserted, self._most, self._pause = False, most, pause
         self._not_before = 0.0
@@ -109,7 +109,10 @@ class Search(Searcher, tune.Stopper):
             elif result["outcome"] == "refused":
                 self._refused(number, result)
             else:
-                self._works(result["node"])
+                self._ended[result["place"]] += 1
+                self._in_a_row = 0
+                self._breaks.pop(result["node"], None)
+                self._refusals.pop(result["node"], None)
                 self._keep(record(number, self._settings[number], result))
         except Exception as problem:
             self.problem = problem
@@ -120,7 +123,7 @@ class Search(Searcher, tune.Stopper):
         if result["outcome"] == "broken":
             self._broken[trial_id] = result
         elif result["outcome"] != "refused":
-            self._works(result["node"])
+            self._refusals.pop(result["node"], None)
         return False
 
     def stop_all(self) -> bool:
@@ -143,33 +146,25 @@ class Search(Searcher, tune.Stopper):
         self._not_before = time.monotonic() + self._pause
         self._again(number, f"trial {number:05} has lost its worker")
 
-    def _works(self, node: str) -> None:
-        self._worked.add(node)
-        self._refusals.pop(node, None)
-        self._breaks.pop(node, None)
-
     def _broke(self, number: int, result: dict[str, Any]) -> None:
-        """An error may be the node's or the trial's: a second node tells, or the same one, if others ran there."""
-        node = result["node"]
+        """An error is the trial's own if it comes once more, where others have ended since; else it may be the place's.
+
+        For it was put last. So a place that breaks whatever it gets makes no trial a failed one.
+        """
+        node, place = result["node"], result["place"]
         self._breaks[node] += 1
-        if not self._worked and self._breaks.total() >= _HOPELESS:
-            raise NoWorkerError(f"the last one, on node {node}, has ended with {result['error']}")
+        self._in_a_row += 1
         what = f"trial {number:05} has ended on node {node} with {result['error']}"
-        others = [
-            name
-            for name in self._places()
-            if name != node and self._refusals[name] < _REFUSALS and self._breaks[name] < _REFUSALS
-        ]
-        if others and self._breaks[node] > _REFUSALS:  # it breaks whatever it gets
+        before = self._first.setdefault(number, self._ended.copy())
+        if self._ended[place] > before[place]:
+            self._in_a_row = 0
+            self._keep(record(number, self._settings[number], result))
+        elif self._hopeless() and not self._running:
+            raise NoWorkerError(what)
+        elif self._breaks[node] > _REFUSALS and not self._all_fail():
             self._waiting.insert(0, number)
             if self._breaks[node] == _REFUSALS + 1:
                 self._progress.note(f"warning: {what}, as did those before; what it gets runs again on another node")
-            return
-        nodes = self._errors.setdefault(number, [])
-        nodes.append(node)
-        told = len({*nodes}) > 1 or not others or (len(nodes) == _DEATHS and node in self._worked)
-        if len(nodes) >= _ERRORS and told:
-            self._keep(record(number, self._settings[number], result))
         else:
             self._again(number, what)
 
@@ -209,15 +204,22 @@ class Search(Searcher, tune.Stopper):
                 "warning: no node is left that could run a trial; the sweep waits for one, see `ray status`"
             )
         self._deserted = not places
-        # Where all refuse, and something runs nevertheless, that shows whether its node can work.
         room = sum(places.values())
         if self._most is not None:  # beside the workers that can't work, which would take all of it
-            room = min(room, self._most + sum(count for node, count in places.items() if self._refusals[node]))
-        return len(self._running) < room and not (self._running and self._all_refuse())
+            idle = (node for node in places if self._refusals[node] or self._breaks[node] > _REFUSALS)
+            room = min(room, self._most + sum(places[node] for node in idle))
+        # Where all refuse, and something runs nevertheless, that shows whether its node can work.
+        return len(self._running) < room and not (self._running and (self._all_refuse() or self._hopeless()))
 
     def _all_refuse(self) -> bool:
         places = self._places()
         return bool(places) and all(self._refusals[node] >= _REFUSALS for node in places)
+
+    def _all_fail(self) -> bool:
+        return all(max(self._refusals[node], self._breaks[node]) >= _REFUSALS for node in self._places())
+
+    def _hopeless(self) -> bool:
+        return self._in_a_row >= _HOPELESS and self._all_fail()
 
 
 class NoWorkerError(Exception):

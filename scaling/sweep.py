@@ -60,9 +60,9 @@ def main() -> None:
             raise SweepError(f"{error}\n  {_GO_ON}{name}") from None
         except OSError as error:  # such as a full disk
             raise SweepError(f"{error.filename or name}: {error.strerror}\n  {_GO_ON}{name}") from None
+    keep.verify(kept)
     if lost:
         raise SweepError(f"{lost}\n  {_GO_ON}{name}")
-    keep.verify(kept)
 
 
 def parsed() -> argparse.Namespace:

@@ -54,6 +54,7 @@ class Training(tune.Trainable):
         self._state: dict[str, Any] = {
             **{"outcome": None, "error": None, "parameters": None, "seconds": 0.0, "curve": [], "loss": None},
             **{METRIC: 0.0, TIME: 0, "node": node(), "device": None},
+            "place": " GPU ".join([node(), *map(str, gpus())]),  # where an error of the device stays
         }
         return True
 
@@ -152,7 +153,7 @@ def see_to_device(name: str) -> None:
     if name != "cpu" and gpus() and not torch.cuda.is_available():
         raise NodeError(
             f"node {node()}: has a GPU for Ray, but torch {torch.__version__} finds none; see whether the driver works "
-            f"(`nvidia-smi`) and torch is one for CUDA, or start Ray there with --num-gpus=0"
+            f"(`nvidia-smi`) and torch is one for CUDA; or start Ray there with --num-gpus=0, or set train.device: cpu"
         )
 
 

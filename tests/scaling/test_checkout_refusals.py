@@ -30,13 +30,15 @@ def test_a_repository_that_is_not_there_is_named(cache, repository):
 
 
 def test_who_does_not_answer_is_given_up(cache, repository, monkeypatch, tmp_path):
-    (tmp_path / "git").write_text("#!/bin/sh\nsleep 60\n")
+    (tmp_path / "git").write_text("#!/bin/sh\n(sleep 3600; true)\n")  # as Git has programs of its own, for the network
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr(fetching, "SECONDS", 0.0)
     with pytest.raises(CheckoutError, match=r"can't be fetched from .*: not within 0 seconds; push it"):
         fetched(cache, repository, commit="a" * 40)
     assert nothing_left(cache)
+    with (cache / "lock").open("w") as lock:
+        checkout._lock(lock.fileno(), cache, seconds=60)  # nobody is left who has it
 
 
 def test_a_lock_that_another_process_never_lets_go_is_given_up(cache):

@@ -127,6 +127,7 @@ def test_a_device_that_is_gone_is_no_fault_of_the_trial(worker, monkeypatch):
 
 def test_a_worker_that_can_t_use_the_gpu_that_it_was_given_refuses(worker, monkeypatch):
     synthetic.write_params(Path(), train={"device": "auto"})
+    monkeypatch.setattr("torch.cuda.is_available", bool)
     made = worker()
     monkeypatch.setattr(trial, "gpus", lambda: [0])
     (result,) = steps(made)
