@@ -9,7 +9,7 @@ BASE ?= origin/main
 # and to hand a variable to a command's environment would expand it too.
 # Line ends become spaces, since make would take what follows one for the next command.
 unexport BASE ARTIFACT_URL BUMP STAGE VERSION REASON PUSH REPO URL IMAGE WATCH PORT DISPATCH EVERY SINCE SIMULATED ALONE \
-  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SPACE TRIALS NAME RESUME KEEP REPOSITORY WORKERS \
+  SHIFT MIX RATE CLEAN COUNT LABELS DELAY SEED SPAN OUT SPACE TRIALS NAME RESUME KEEP REPOSITORY WORKERS THREADS \
   EXPERIMENT AGAINST SEEDS SPLIT SWEEP BEST FRONTIER
 define newline
 
@@ -106,7 +106,8 @@ seeds: $(VENV)/installed | data/prepared/train.npz $(if $(filter test,$(value SP
 
 sweep: $(VENV)/installed-scale | data/prepared/train.npz ## try TRIALS=200 settings from [SPACE=scaling/sweep.yaml] [NAME=] [KEEP=3], or go on with RESUME=NAME
 	@exec python -m scaling.sweep $(call option,space,SPACE) $(call option,trials,TRIALS) $(call option,name,NAME) \
-	  $(call option,resume,RESUME) $(call option,keep,KEEP) $(call option,seed,SEED) $(call option,repository,REPOSITORY) $(call option,workers,WORKERS)
+	  $(call option,resume,RESUME) $(call option,keep,KEEP) $(call option,seed,SEED) $(call option,repository,REPOSITORY) $(call option,workers,WORKERS) \
+	  $(call option,threads,THREADS)
 
 keep: $(VENV)/installed-scale ## make DVC experiments of SWEEP=name's best trials, and draw: [BEST=5] [FRONTIER=1: best of each size] [SEEDS=1]
 	@python -m scaling.keep $(call option,sweep,SWEEP) $(call option,best,BEST) $(call flag,frontier,FRONTIER) \

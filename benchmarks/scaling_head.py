@@ -156,7 +156,7 @@ def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple
             trial = SimpleNamespace(trial_id=f"{begun:05}")
             scheduler.on_trial_add(nobody, trial)  # type: ignore[arg-type]
             state: dict[str, Any] = {"outcome": None, "error": None, "seconds": 4.0, "curve": []}
-            state |= {"node": "none", "device": "none"}
+            state |= {"node": "none", "place": "none", "device": "none"}
             curve = measured(state, random.Random(begun))  # noqa: S311 (it makes curves up)
             running.append((trial, proposed, state, curve))
             begun += 1
@@ -170,6 +170,7 @@ def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple
                 scheduler.on_trial_complete(nobody, trial, state)
         judged = time.process_time()
         search.on_trial_complete(trial.trial_id, state)
+        assert search.problem is None, search.problem
         costs.append((proposed, judged - started, time.process_time() - judged))
     return costs
 

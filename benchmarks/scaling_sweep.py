@@ -1,14 +1,15 @@
 """Trials a minute of a sweep, against `dvc exp run --queue` on the same space, and what a trial adds to its training.
 
-python -m benchmarks.scaling_sweep [--rounds 3] [--trials 60] [--queued 6]
+python -m benchmarks.scaling_sweep [--rounds 3] [--trials 60] [--queued 6] [--watched 12]
 
-In turns on one machine, in a clone of what is committed: a sweep, from the command to its end; of its trials one in so
-many by DVC's queue, from the first `dvc exp run --queue` to the end of the last, up to `train` alone; and the training
-of the same ones without Ray, one after the other in one process, each as far as the sweep went with it.
+In turns on one machine of two processors, in a clone of what is committed, with one thread a trial: a sweep, two trials
+at once, from the command to its end; of its trials one in so many by DVC's queue, two at once, too, from the first `dvc
+exp run --queue` to the end of the last, up to `train` alone; a sweep on one processor; and the training of the same
+trials without Ray, there, one after the other in one process, each as far as the sweep went with it.
 
-What a trial adds is the time between the ends of the first and the last one that its worker did not train in: measured
-within the same minutes, for these machines are half as quick again in one minute as in the next. Whether it trains more
-slowly beside Ray, the training without Ray has to tell.
+What a trial adds is the time between the ends of the first and the last one that the one worker did not train in:
+measured within the same minutes, for these machines are half as quick again in one minute as in the next. Whether it
+trains more slowly beside Ray, the training without Ray has to tell.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from scaling.cluster import processors
 from scaling.settings import base, sections
 
 JOBS = 2
+THREADS = {"train.threads": 1}
+ALONE = ("taskset", "--cpu-list", "0")
 DATA = Path("data/prepared")
 
 
@@ -41,44 +45,45 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trials", type=int, default=60, help="of a sweep")
     parser.add_argument("--queued", type=int, default=6, help="of them, those that DVC's queue runs")
+    parser.add_argument("--watched", type=int, default=12, help="trials of the sweep on one processor")
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)  # trials.jsonl, in a process of its own
     arguments = parser.parse_args()
     if arguments.bare:
         print(json.dumps(trained([json.loads(line) for line in arguments.bare.read_text().splitlines()])))
         return
-    if (workers := processors() // base()["train"]["threads"]) != 1:
-        parser.error(f"{workers} trials would run at once, which the overhead of a trial presumes is one: use taskset")
+    if (workers := processors()) != JOBS:
+        parser.error(f"{workers} trials would run at once, where the queue runs {JOBS}: use taskset")
     swept, queued, stopped, overheads, alone = [], [], [], [], []
     with tempfile.TemporaryDirectory() as temporary:
         folder = clone(Path(temporary) / "project")
         call(folder, "dvc", "pull", "--quiet")
         for number in range(arguments.rounds):
             name = f"round-{number}"
-            took, arrivals = sweep(folder, name, arguments.trials, seed=number)
-            path = folder / f"sweeps/{name}/trials.jsonl"
-            records = [json.loads(line) for line in path.read_text().splitlines()]
+            took, _ = sweep(folder, name, arguments.trials, seed=number)
+            records = read(folder, name)
             swept.append(60 * arguments.trials / took)
             stopped.append(sum(record["state"] == "stopped" for record in records))
             # From the beginning to the end: those that are proposed late are larger than the first ones.
             some = records[:: arguments.trials // arguments.queued][: arguments.queued]
-            (folder / "sweeps/some.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in some))
             whole = queue(folder, name, [record["settings"] for record in some])
             queued.append(60 * arguments.queued / whole)
-            command = [sys.executable, "-m", "benchmarks.scaling_sweep", "--bare", "sweeps/some.jsonl"]
+            _, arrivals = sweep(folder, f"watched-{number}", arguments.watched, seed=number, prefix=ALONE)
+            first, *others = [record["seconds"] for record in read(folder, f"watched-{number}")]
+            path = folder / f"sweeps/watched-{number}/trials.jsonl"
+            command = [*ALONE, sys.executable, "-m", "benchmarks.scaling_sweep", "--bare", str(path)]
             bare = json.loads(subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE).stdout)
             # From the end of the first trial, since a worker starts once and not with each trial.
-            training = sum(record["seconds"] for record in records[1:])
-            overheads.append(100 * ((arrivals[-1] - arrivals[0]) / training - 1))
-            alone.append(100 * (sum(record["seconds"] for record in some[1:]) / sum(bare[1:]) - 1))
+            overheads.append(100 * ((arrivals[-1] - arrivals[0]) / sum(others) - 1))
+            alone.append(100 * (sum(others) / sum(bare[1:]) - 1))
             print(
                 f"sweep {swept[-1]:.1f} trials a minute, queue {queued[-1]:.1f}, overhead {overheads[-1]:.1f} %, "
-                f"training beside Ray {alone[-1]:+.1f} %",
+                f"training beside Ray {alone[-1]:+.1f} % (first trial {first:.1f} s)",
                 flush=True,
             )
     ratios = [ours / theirs for ours, theirs in zip(swept, queued, strict=True)]
     header = [
         "trials a minute",
-        f"`make sweep TRIALS={arguments.trials}`",
+        f"`make sweep TRIALS={arguments.trials} THREADS=1`",
         f"`dvc exp run --queue`, {JOBS} jobs",
         "times",
     ]
@@ -91,17 +96,22 @@ def main() -> None:
     )
     command_line = (
         f"python -m benchmarks.scaling_sweep --rounds {arguments.rounds} --trials {arguments.trials} "
-        f"--queued {arguments.queued}"
+        f"--queued {arguments.queued} --watched {arguments.watched}"
     )
     publish("scaling_sweep", command_line, body, "ray", "optuna", "dvc", "torch")
 
 
-def sweep(folder: Path, name: str, trials: int, seed: int) -> tuple[float, list[float]]:
+def read(folder: Path, name: str) -> list[dict[str, Any]]:
+    """Records of a sweep."""
+    return [json.loads(line) for line in (folder / f"sweeps/{name}/trials.jsonl").read_text().splitlines()]
+
+
+def sweep(folder: Path, name: str, trials: int, seed: int, prefix: Sequence[str] = ()) -> tuple[float, list[float]]:
     """Seconds that a sweep takes, and when each of its trials ended."""
-    options = [f"--name={name}", f"--trials={trials}", f"--seed={seed}", "--keep=0"]
+    options = [f"--name={name}", f"--trials={trials}", f"--seed={seed}", "--keep=0", "--threads=1"]
     started = time.perf_counter()
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
-    command = [sys.executable, "-m", "scaling.sweep", *options]
+    command = [*prefix, sys.executable, "-m", "scaling.sweep", *options]
     arrivals: list[float] = []
     path = folder / f"sweeps/{name}/trials.jsonl"
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
@@ -120,7 +130,7 @@ def queue(folder: Path, name: str, settings: list[dict[str, Any]]) -> float:
 
     def run() -> None:
         for number, values in enumerate(settings):
-            options = [f"--set-param={key}={json.dumps(value)}" for key, value in values.items()]
+            options = [f"--set-param={key}={json.dumps(value)}" for key, value in (values | THREADS).items()]
             call(folder, "dvc", "exp", "run", "--quiet", "--queue", f"--name={name}-{number}", *options, "train")
         call(folder, "dvc", "exp", "run", "--quiet", "--run-all", "--jobs", str(JOBS))
 
@@ -137,6 +147,7 @@ def queue(folder: Path, name: str, settings: list[dict[str, Any]]) -> float:
 def trained(records: list[dict[str, Any]]) -> list[float]:
     """Seconds that the training of each trial takes, as far as the sweep went, with code and data loaded once."""
     base_params = base()
+    base_params["train"]["threads"] = 1
     _, params = sections({}, base_params)
     set_up_torch(params)
     import torch

@@ -158,6 +158,7 @@ class Search(Searcher, tune.Stopper):
         before = self._first.setdefault(number, self._ended.copy())
         if self._ended[place] > before[place]:
             self._in_a_row = 0
+            self._breaks.pop(node, None)
             self._keep(record(number, self._settings[number], result))
         elif self._hopeless() and not self._running:
             raise NoWorkerError(what)
@@ -223,7 +224,7 @@ class Search(Searcher, tune.Stopper):
 
 
 class NoWorkerError(Exception):
-    """Every node refuses; the text is why the last one does."""
+    """Every node refuses, or breaks what it gets; the text is why the last one does."""
 
 
 def record(number: int, settings: dict[str, Any], result: dict[str, Any]) -> Record:

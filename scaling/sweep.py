@@ -75,10 +75,14 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--keep", type=whole, help="best trials that become DVC experiments; default: 3")
     parser.add_argument("--seed", type=whole, help="of what is proposed; default: 0")
     parser.add_argument("--workers", type=whole, help="how many trials at once at most; default: all there is room for")
+    parser.add_argument(
+        "--threads", type=whole, help="processors that a trial takes; default: params.yaml's train.threads"
+    )
     parser.add_argument("--repository", help="where the nodes of a cluster fetch the code; default: origin's address")
     arguments = parser.parse_args()
-    if arguments.resume and (arguments.space or arguments.name or arguments.seed is not None):
-        parser.error("a sweep goes on as it was begun: give --resume no --space, --name or --seed")
+    begun = arguments.space, arguments.name, arguments.seed, arguments.threads
+    if arguments.resume and any(given is not None for given in begun):
+        parser.error("a sweep goes on as it was begun: give --resume no --space, --name, --seed or --threads")
     if arguments.workers == 0:
         parser.error("--workers: at least 1")
     if not arguments.resume and not arguments.trials:
@@ -108,17 +112,29 @@ def fresh(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description]:
         "trials": arguments.trials,
         "seed": arguments.seed or 0,
         "keep": 3 if arguments.keep is None else arguments.keep,
-        **basis(spec),
+        **basis(spec, arguments.threads),
     }
 
 
-def basis(spec: Spec) -> Basis:
-    """What trials would have in common now."""
+def basis(spec: Spec, threads: int | None) -> Basis:
+    """What trials would have in common now.
+
+    Args:
+        spec: code and data.
+        threads: of a trial, in place of what params.yaml says.
+
+    Raises:
+        PipelineError: params.yaml could not have that.
+    """
+    params = settings.base()
+    if threads is not None:
+        settings.sections({"train.threads": threads}, params)  # which holds it against the rules
+        params["train"]["threads"] = threads
     return {
         "commit": spec.commit,
         "code": spec.code,
         "data": spec.data,
-        "params": settings.base(),
+        "params": params,
         "versions": spec.versions | {"optuna": metadata.version("optuna")},
     }
 
@@ -132,7 +148,7 @@ def resumed(arguments: argparse.Namespace, spec: Spec) -> tuple[str, Description
     """
     name = arguments.resume
     wanted = records.description(name)
-    for what, value in basis(spec).items():
+    for what, value in basis(spec, wanted["params"]["train"]["threads"]).items():
         before = wanted.get(what)
         if what != "commit" and value != before:
             was, now_is = (before, value) if what == "versions" else _OTHERS[what]

@@ -117,6 +117,34 @@ def test_a_sweep_tries_more_than_dvc_s_queue_and_adds_little_to_the_training():
     assert float(overhead) <= 10
 
 
+def test_docs_scale_reckons_with_what_was_measured():
+    text = (ROOT / "docs/scale.md").read_text(encoding="utf-8")
+    whole, data, host = (
+        numbers(row("scaling_node", name)["median (range)"])[0]
+        for name in (
+            "megabytes that Git receives, data of the embedded DVC remote with it",
+            "of them data, which another DVC remote would send",
+            "CPU seconds of the Git host",
+        )
+    )
+    assert f"{whole} MB as long as the DVC remote is embedded, of them {data} MB" in " ".join(text.split())
+    for nodes in (10, 100, 1000):
+        sent, rest, images = (size(nodes * each) for each in (whole, whole - data, data))
+        seconds = f"{nodes * whole * 8 / 1000:.1f} s | {nodes * host:.0f} s"
+        assert f"| {nodes:,} | {sent} | {seconds} | {rest} | {images} |" in text
+    few, many = ([one for one in rows("scaling_head") if one["workers"] == count] for count in ("100", "1,000"))
+    for hundred, thousand in zip(few, many, strict=True):
+        costs = hundred["together"], thousand["together"]
+        slowest = max(map(float, costs))
+        kept = " | ".join(f"{seconds * 1000 / slowest:,.0f}" for seconds in (5, 300))
+        assert f"| {hundred['trials that have ended']} | {' | '.join(costs)} | {kept} |" in text
+
+
+def size(megabytes: float) -> str:
+    """Such as 112 MB or 1.1 GB."""
+    return f"{megabytes:.0f} MB" if round(megabytes) < 1000 else f"{megabytes / 1000:.1f} GB"
+
+
 def test_two_processes_are_as_good_as_one():
     one, two = rows("distributed")
     deviation = numbers(one["test accuracy, %"])[1]

@@ -1,6 +1,7 @@
 import re
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +50,16 @@ def test_a_sweep_is_described_by_all_that_its_trials_depend_on(arguments):
         "params": base(),
         "versions": {"torch": "2.14.1", "optuna": metadata.version("optuna")},
     }
+
+
+def test_its_trials_may_take_another_number_of_processors_than_params_yaml_says_also_when_it_goes_on(arguments):
+    synthetic.write_params(Path(), train={"threads": 2})
+    wanted = begun(arguments, "--threads=3")
+    assert wanted["params"]["train"]["threads"] == 3
+    assert wanted["params"] | {"train": base()["train"]} == base()
+    assert resumed(arguments("--resume=one"), SPEC) == ("one", wanted)
+    with pytest.raises(PipelineError, match=r"train\.threads: 0 is out of range"):
+        begun(arguments, "--threads=0", name="none")
 
 
 def test_a_name_is_given_once(arguments):
@@ -120,7 +131,8 @@ def test_a_sweep_does_not_go_on_with_other_params(arguments, workspace):
         (("--trials=4", "--workers=0"), "--workers: at least 1"),
         (("--trials=many",), "a whole number from 0 to 99999, found 'many'"),
         (("--trials=100000",), "a whole number from 0 to 99999"),
-        (("--resume=one", "--space=x"), "give --resume no --space, --name or --seed"),
+        (("--resume=one", "--space=x"), "give --resume no --space, --name, --seed or --threads"),
+        (("--resume=one", "--threads=1"), "give --resume no --space"),
         (("--resume=one", "--seed=0"), "give --resume no --space"),
     ],
 )
