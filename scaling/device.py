@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 from digits.recipe import TrainParams, set_up_torch
 
@@ -20,7 +21,8 @@ def device(params: TrainParams) -> str:
 def here(params: TrainParams) -> str:
     """The same of a training that this process would start; it need not be set up itself."""
     command = (sys.executable, "-m", "scaling.device", json.dumps(dataclasses.asdict(params)))
-    answer = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    folder = Path(__file__).parents[1]
+    answer = subprocess.run(command, cwd=folder, check=False, stdout=subprocess.PIPE, text=True)
     return answer.stdout.strip() or "nothing that torch could say"
 
 

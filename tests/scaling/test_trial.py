@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,14 @@ def test_a_step_is_a_measurement_and_the_last_one_is_what_the_stage_says(worker)
     assert (first["outcome"], first["percent"], len(first["curve"])) == (None, 50, 1)
     assert (last["outcome"], last["percent"], len(last["curve"])) == ("finished", 100, 2)
     assert last["parameters"] > 0
-    assert (last["node"], last["device"]) == ("here:1", device.here(recipe()))
+    assert (last["node"], last["device"]) == ("here:1", device.device(recipe()))
     found = last["validation_accuracy"], last["loss"], len(last["curve"])
     assert found == of_the_stage(learning_rate=0.03, seed=5)
+
+
+def test_what_an_experiment_would_compute_with_is_known_whatever_this_process_was_set_up_for(workspace):
+    pinned = device.here(recipe())
+    assert re.fullmatch(r"cpu, (AVX2|DEFAULT|NO AVX)", pinned), pinned
 
 
 def test_a_warm_worker_comes_to_the_same_whatever_it_did_before(worker, monkeypatch):
