@@ -91,21 +91,18 @@ def keep(name: str, count: int, seeds: int = 1, frontier: bool = False) -> list[
     frontier = frontier or description["space"].get(OBJECTIVE) == "frontier"
     kept = []
     chosen = [*select(records.read(name), count, frontier)]
-    started, done = time.monotonic(), 0
-    for place, (what, record) in enumerate(chosen, start=1):
+    started, total = time.monotonic(), seeds * len(chosen)
+    for before, (what, record) in zip(range(0, total, seeds), chosen, strict=True):
         label = f"sweep-{name}-{record['trial']}"
         say(f"{label}: {what}, {record['validation_accuracy']:.2%}")
         item = keep_one(label, record, description)
         kept.append(item)
-        done += 1
-        say(f"  {told(item)}{to_go(started, done, seeds * len(chosen) - done)}")
+        say(f"  {told(item)}{to_go(started, before + 1, total - before - 1)}")
         if item.problem is None:
-            for seed in others(record, description, seeds):
+            for done, seed in enumerate(others(record, description, seeds), start=before + 2):
                 again = another_seed(f"{label}-seed{seed}", seed, record, description)
                 kept.append(again)
-                done += 1
-                say(f"  {told_of_seed(again)}{to_go(started, done, seeds * len(chosen) - done)}")
-        done = seeds * place
+                say(f"  {told_of_seed(again)}{to_go(started, done, total - done)}")
     if any(item.found for item in kept):
         first = next(item.name for item in kept if item.found)
         say(f"compare them: dvc exp show; take one: dvc exp apply {first}")
@@ -135,14 +132,8 @@ def keep_one(label: str, record: Record, description: Description) -> Kept:
         commit = ensure(label, description["params"], record["settings"])
         found = measured(commit)
         differing = differences(record, found)
-        return Kept(
-            record["trial"],
-            label,
-            found,
-            differing,
-            reasons(record, description, commit, found) if differing else [],
-            None,
-        )
+        why = reasons(record, description, commit, found) if differing else []
+        return Kept(record["trial"], label, found, differing, why, None)
     except PipelineError as error:
         return Kept(record["trial"], label, None, [], [], str(error))
 

@@ -55,7 +55,7 @@ class Search(Searcher, tune.Stopper):
         super().__init__(metric=METRIC, mode="max")
         self.problem: Exception | None = None
         self.exhausted = False
-        self.lost: list[int] = []  # trials without a record, whose workers died again and again
+        self.lost: list[int] = []  # trials without a record, whose workers ended again and again
         self._proposals, self._journal, self._progress, self._places = proposals, journal, progress, places
         ended = {int(record["trial"]) for record in journal.records}
         # The next one last. What was running when a driver was killed is among them, and comes first.

@@ -2,7 +2,16 @@ from pathlib import Path
 
 import pytest
 
+from scaling.progress import Progress
+from scaling.proposals import Proposals
+from scaling.records import begin
+from scaling.search import Search
+from scaling.settings import base
+from scaling.space import parse
 from tests.scaling.repository import Repository, made
+from tests.scaling.test_records import WANTED
+
+RATE = parse({"train.learning_rate": {"loguniform": [0.01, 1.0]}})
 
 
 @pytest.fixture
@@ -28,3 +37,22 @@ def cache(outside) -> Path:
 @pytest.fixture
 def repository(outside) -> Repository:
     return made(outside / "repository")
+
+
+@pytest.fixture
+def journal(workspace):
+    with begin("one", WANTED) as opened:
+        yield opened
+
+
+@pytest.fixture
+def search(journal, capfd):
+    def made(trials, space=RATE, places=None, **more):
+        progress = Progress(trials, journal.records)
+        proposals = Proposals(space, base(), 0)
+        for record in journal.records:
+            proposals.learn(record)
+        room = {"a:1": 9} if places is None else places
+        return Search(trials, proposals, journal, progress, places=lambda: room, **more)
+
+    return made

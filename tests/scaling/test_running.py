@@ -58,7 +58,7 @@ def test_what_another_process_has_made_meanwhile_is_not_run_again(dvc):
 
 
 def test_an_experiment_that_outlives_its_process_is_waited_for(dvc, tmp_path):
-    """DVC has the lock as well: the program of that name tries to get it anew, and can't."""
+    """DVC has the lock as well, here the program of that name."""
     (tmp_path / "bin/dvc").write_text(
         f"#!{sys.executable}\nimport os, sys, time\nfrom pathlib import Path\n"
         "Path('started').touch()\nos.close(1), os.close(2)\nwhile not Path('go on').exists(): time.sleep(0.01)\n"

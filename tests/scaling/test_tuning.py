@@ -52,6 +52,42 @@ def test_what_is_on_record_counts_as_if_it_had_run_here(workspace):
     assert measured(scheduler, "new", 0.85)[1] == "STOP"
 
 
+class Live:
+    """A trial, as ASHA sees it while it runs."""
+
+    def __init__(self, scheduler, name):
+        self.trial_id, self._scheduler = name, scheduler
+        scheduler.on_trial_add(None, self)
+
+    def measured(self, count, accuracy):
+        return self._scheduler.on_trial_result(None, self, {"percent": 20 * count, "validation_accuracy": accuracy})
+
+
+def test_the_worst_two_thirds_are_stopped_at_the_first_rung(workspace):
+    params = base()
+    params["train"]["validations"] = 5
+    scheduler = halving(params, [])
+    decisions = [Live(scheduler, str(score)).measured(1, score / 100) for score in (90, 91, 92, 50, 89, 99)]
+    assert decisions == ["CONTINUE", "CONTINUE", "CONTINUE", "STOP", "STOP", "CONTINUE"]
+
+
+def test_early_stopping_knows_what_was_measured_before(workspace):
+    params = base()
+    params["train"]["validations"] = 5
+    known = [
+        {"trial": f"{index:05}", "settings": {}, "curve": curve}
+        for index, curve in enumerate([(0.9, 0.95, 0.97, 0.98, 0.98), (0.91, 0.95, 0.96), (0.7,), (0.92, 0.93, 0.94)])
+    ]
+    scheduler = halving(params, known)
+    assert Live(scheduler, "low").measured(1, 0.8) == "STOP"
+    high = Live(scheduler, "high")
+    assert [high.measured(count, accuracy) for count, accuracy in ((1, 0.93), (2, 0.9), (3, 0.95))] == [
+        "CONTINUE",
+        "CONTINUE",
+        "STOP",
+    ]
+
+
 def ended(**changes):
     return SimpleNamespace(**{"problem": None, "lost": [], "exhausted": False} | changes)
 

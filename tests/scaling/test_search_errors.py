@@ -1,0 +1,133 @@
+"""Errors of trials that nobody foresaw: whose they are, and what they cost."""
+
+import pytest
+from ray.tune.search import Searcher
+
+from scaling.search import NoWorkerError
+from tests.scaling.answers import number, result
+
+
+def breaks(made, name, node="a:1", **more):
+    """A worker says what broke it, and ends."""
+    config = made.suggest(name)
+    made(name, result("broken", (), node=node, error="RuntimeError: device lost", **more))
+    made.on_trial_complete(name, error=True)
+    return number(config)
+
+
+def ends(made, name, node="a:1", **more):
+    """A trial finishes."""
+    config = made.suggest(name)
+    made.on_trial_complete(name, result("finished", node=node, **more))
+    return number(config)
+
+
+def test_a_trial_that_breaks_where_another_one_ends_in_between_has_failed(search, journal, capfd):
+    made = search(2)
+    assert breaks(made, "a") == "00000"
+    assert journal.records == []
+    told = "warning: trial 00000 has ended on node a:1 with RuntimeError: device lost; it runs again\n"
+    assert capfd.readouterr().err == told
+    assert ends(made, "b") == "00001"  # the others first
+    assert breaks(made, "c") == "00000"
+    (_, broken) = journal.records
+    assert (broken["trial"], broken["state"], broken["error"]) == ("00000", "failed", "RuntimeError: device lost")
+    assert (broken["validation_accuracy"], broken["loss"]) == (None, None)
+    assert made.suggest("d") == Searcher.FINISHED
+
+
+@pytest.mark.parametrize(("other", "states"), [("a:1", ["finished"]), ("b:2", ["finished", "failed"])])
+def test_it_is_the_node_of_the_second_error_that_has_to_work(search, journal, other, states):
+    made = search(2, places={"a:1": 1, "b:2": 1})
+    breaks(made, "a", "a:1")
+    ends(made, "b", other)
+    assert breaks(made, "c", "b:2") == "00000"
+    assert [record["state"] for record in journal.records] == states
+
+
+def test_a_trial_that_breaks_three_workers_where_none_has_ended_is_left_out(search, journal):
+    made = search(1, places={"a:1": 1, "b:2": 1})
+    for name, node in (("a", "a:1"), ("b", "b:2"), ("c", "a:1")):
+        assert breaks(made, name, node) == "00000"
+    assert (journal.records, made.lost) == ([], [0])
+    assert made.suggest("d") == Searcher.FINISHED
+
+
+def test_one_gpu_of_several_that_is_lost_makes_no_trial_a_failed_one(search, journal):
+    made = search(2, places={"a:1": 2})
+    assert breaks(made, "a", place="a:1 GPU 0") == "00000"
+    assert ends(made, "b", place="a:1 GPU 1") == "00001"
+    assert breaks(made, "c", place="a:1 GPU 0") == "00000"
+    assert ends(made, "d", place="a:1 GPU 1") == "00000"
+    assert [record["state"] for record in journal.records] == ["finished", "finished"]
+
+
+def test_a_node_that_breaks_whatever_it_gets_fails_no_trial_and_is_named_once(search, journal, capfd):
+    made = search(9, places={"good:1": 1, "bad:2": 1})
+    made.suggest("long")
+    given = [breaks(made, f"{attempt}", "bad:2") for attempt in range(30)]
+    assert given == [f"{1 + attempt % 8:05}" for attempt in range(30)]
+    assert (journal.records, made.lost, made.stop_all()) == ([], [], False)
+    assert capfd.readouterr().err.count("as did those before; what it gets runs again on another node") == 1
+    made.on_trial_complete("long", result("finished", node="good:1"))
+    for attempt in range(8):
+        ends(made, f"good {attempt}", "good:1")
+    assert [record["state"] for record in journal.records] == ["finished"] * 9
+
+
+def test_a_node_that_breaks_whatever_it_gets_does_not_take_the_room_that_a_sweep_has(search):
+    made = search(9, places={"good:1": 1, "bad:2": 1}, most=1)
+    for attempt in range(4):
+        breaks(made, f"{attempt}", "bad:2")
+    assert made.suggest("a")
+    assert made.suggest("b")
+    assert made.suggest("c") is None
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_where_every_trial_breaks_the_sweep_ends_and_none_has_failed(search, journal, before):
+    made = search(50)
+    for attempt in range(before):
+        ends(made, f"good {attempt}")
+    for attempt in range(9):
+        breaks(made, f"{attempt}")
+    assert not made.stop_all()
+    breaks(made, "last")
+    assert isinstance(made.problem, NoWorkerError)
+    assert str(made.problem) == f"trial {9 + before:05} has ended on node a:1 with RuntimeError: device lost"
+    assert len(journal.records) == before
+
+
+def test_where_every_trial_breaks_those_that_run_are_waited_for(search):
+    made = search(50, places={"a:1": 2})
+    made.suggest("long")
+    for attempt in range(10):
+        breaks(made, f"{attempt}")
+    assert made.suggest("in vain") is None
+    assert not made.stop_all()
+    made.on_trial_complete("long", result("finished"))
+    assert made.suggest("next")
+
+
+def test_many_trials_that_fail_of_their_own_end_no_sweep(search, journal):
+    made = search(24)
+    for attempt in range(12):
+        breaks(made, f"{attempt}")
+        ends(made, f"good {attempt}")
+    for attempt in range(12):
+        breaks(made, f"{attempt} again")
+    assert not made.stop_all()
+    assert [record["state"] for record in journal.records] == ["finished"] * 12 + ["failed"] * 12
+
+
+def test_a_trial_that_broke_after_it_had_measured_is_at_no_rung_of_the_next_driver(search, journal):
+    made = search(2)
+    for name in "ab":
+        made.suggest(name)
+        made(name, result(None))
+        made(name, result("broken", error="RuntimeError: device lost"))
+        made.on_trial_complete(name, error=True)
+        if name == "a":
+            ends(made, "other")
+    (_, broken) = journal.records
+    assert (broken["state"], broken["curve"], broken["validations"]) == ("failed", [], 0)
