@@ -1,4 +1,5 @@
 import fcntl
+import io
 import json
 import os
 import subprocess
@@ -76,8 +77,11 @@ def test_an_experiment_that_outlives_its_process_is_waited_for(dvc, tmp_path):
         fcntl.flock(lock, fcntl.LOCK_EX)
 
 
-def test_of_two_sweeps_one_waits_until_the_other_s_experiment_has_ended(tmp_path, monkeypatch, capfd):
+def test_of_two_sweeps_one_waits_until_the_other_s_experiment_has_ended(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # Not pytest's capture: reading it empties it, and what the thread writes at that moment is lost.
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
     order = []
 
     def other():
@@ -87,10 +91,9 @@ def test_of_two_sweeps_one_waits_until_the_other_s_experiment_has_ended(tmp_path
     with running.alone():
         thread = threading.Thread(target=other)
         thread.start()
-        said = ""
-        while thread.is_alive() and not said:
-            said = capfd.readouterr().err
+        while thread.is_alive() and not said.getvalue().endswith("\n"):
+            time.sleep(0.01)
         order.append("first")
     thread.join()
-    assert said == "waits until another sweep's experiment has ended\n"
+    assert said.getvalue() == "waits until another sweep's experiment has ended\n"
     assert order == ["first", "other"]
