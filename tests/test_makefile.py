@@ -88,9 +88,10 @@ def test_every_option_of_a_trial_can_be_given():
 
 
 def test_every_option_of_a_sweep_can_be_given():
-    run = command("sweep", "SPACE=my space.yaml", "TRIALS=20", "NAME=$(HOME)", "RESUME=two", "KEEP=0")
+    given = {"space": "my space.yaml", "trials": "20", "name": "$(HOME)", "resume": "two", "keep": "0", "seed": "1"}
+    given |= {"repository": "https://example.org/it's `x`", "workers": "4", "threads": "3"}
+    run = command("sweep", *(f"{name.upper()}={value}" for name, value in given.items()))
     said = subprocess.run(
         ["sh", "-c", run.replace("exec python -m", "printf '%s\\n'")], capture_output=True, text=True, check=True
     )
-    wanted = ["--space=my space.yaml", "--trials=20", "--name=$(HOME)", "--resume=two", "--keep=0"]
-    assert said.stdout.splitlines()[1:] == wanted
+    assert said.stdout.splitlines()[1:] == [f"--{name}={value}" for name, value in given.items()]
