@@ -41,6 +41,16 @@ def test_who_does_not_answer_is_given_up(cache, repository, monkeypatch, tmp_pat
         checkout._lock(lock.fileno(), cache, seconds=60)  # nobody is left who has it
 
 
+def test_all_that_git_is_asked_for_has_one_limit_together(cache, repository, monkeypatch, tmp_path):
+    """Each command alone would be in time."""
+    (tmp_path / "git").write_text("#!/bin/sh\nsleep 2\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(fetching, "SECONDS", 3.0)
+    with pytest.raises(CheckoutError, match=r"can't be fetched from .*: not within 3 seconds; push it"):
+        fetched(cache, repository, commit="a" * 40)
+
+
 def test_a_lock_that_another_process_never_lets_go_is_given_up(cache):
     cache.mkdir()
     with (cache / "lock").open("w") as one, (cache / "lock").open("w") as two:
