@@ -5,13 +5,13 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from scaling import running
 from scaling.experiments import ExperimentError
+from tests.e2e.project import wait_for
 from tests.scaling import lab
 
 ROOT = Path(__file__).parents[2]
@@ -65,16 +65,29 @@ def test_an_experiment_that_outlives_its_process_is_waited_for(dvc, tmp_path):
         "Path('started').touch()\nos.close(1), os.close(2)\nwhile not Path('go on').exists(): time.sleep(0.01)\n"
     )
     script = "from scaling import running; running.pipeline('night', {})"
-    with subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}) as process:
-        while not (tmp_path / "started").exists():
-            assert process.poll() is None
-            time.sleep(0.01)
+    process = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    try:
+        wait_for(lambda: (tmp_path / "started").exists() or process.poll() is not None)
+        assert process.poll() is None
         process.kill()
-    with (running.SWEEPS / running._LOCK).open("w") as lock:
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        process.wait()
+        with (running.SWEEPS / running._LOCK).open("w") as lock:
+            assert not locked(lock)
+            (tmp_path / "go on").touch()
+            wait_for(lambda: locked(lock))
+    finally:
+        process.kill()
+        process.wait()
         (tmp_path / "go on").touch()
-        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def locked(file) -> bool:
+    """Whether the lock was to be had."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def test_of_two_sweeps_one_waits_until_the_other_s_experiment_has_ended(tmp_path, monkeypatch):
@@ -89,11 +102,10 @@ def test_of_two_sweeps_one_waits_until_the_other_s_experiment_has_ended(tmp_path
             order.append("other")
 
     with running.alone():
-        thread = threading.Thread(target=other)
+        thread = threading.Thread(target=other, daemon=True)
         thread.start()
-        while thread.is_alive() and not said.getvalue().endswith("\n"):
-            time.sleep(0.01)
+        wait_for(lambda: said.getvalue().endswith("\n") or not thread.is_alive())
         order.append("first")
-    thread.join()
+    thread.join(timeout=300)
     assert said.getvalue() == "waits until another sweep's experiment has ended\n"
     assert order == ["first", "other"]
