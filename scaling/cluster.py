@@ -148,6 +148,14 @@ def places(nodes: list[dict[str, Any]], cpus: float, gpus: int) -> dict[str, int
     return {name: count for name, count in found.items() if count}
 
 
+def without_gpu() -> list[str]:
+    """Nodes of the connected cluster that run no trial where each trial gets a GPU."""
+    import ray
+
+    nodes = _alive(ray.nodes())  # type: ignore[no-untyped-call]
+    return sorted(name for name, node in nodes.items() if node.get("CPU", 0) >= 1 and node.get("GPU", 0) < 1)
+
+
 class Places:
     """The same, as the connected cluster is now: nodes come and go."""
 

@@ -8,6 +8,7 @@ from scaling.nodes import PACKAGES, digest_of, versions
 from scaling.records import Description, Record
 
 _TRIES = ("scaling/settings.py", "scaling/trial.py")  # what trains a trial, beside what `train` depends on
+_ROUNDING = 0.01  # of validation accuracy, that another device may bring about: less than another seed
 _COMPUTE = ("python", "torch", "numpy")  # the other packages that a sweep names bring about no bit of a result
 
 
@@ -44,7 +45,8 @@ def reasons(record: Record, description: Description, commit: str, found: Measur
         texts += [f"{path} is not as in commit {begun[:7]}, with which the sweep ran" for path in other]
     elif digest_of(sources(commit)) != description["code"]:
         texts.append(f"{', '.join(PACKAGES)} are not the code that the sweep ran with")
-    if record["parameters"] != found.parameters:
+    apart = abs((record["validation_accuracy"] or 0.0) - found.validation_accuracy)
+    if record["parameters"] != found.parameters or apart > _ROUNDING:
         return texts  # which no device explains
     _, train = trained(commit)
     if record["device"] != (ours := device.here(train)):

@@ -1,25 +1,34 @@
 """The driver's side of a sweep, as Ray Tune sees it: which trial is next, and how each ended."""
 
+import itertools
 import json
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 from ray.tune.search import Searcher
 
+from scaling.faults import LIVES, Faults, Verdict
 from scaling.progress import Progress
 from scaling.proposals import Proposals
 from scaling.records import Journal, Record
 from scaling.trial import METRIC
 
-_DEATHS = 3  # of a trial's workers, until this driver runs it no more
-_HOPELESS = 10  # errors that nobody foresaw, while nothing was measured anywhere, until the sweep ends
-_SILENCE = 60.0  # seconds without any measurement, after which it is said
-_REFUSALS = 3  # of a node, one after the other, until it is taken for one that can't work
+_SILENCE = 60.0  # seconds in which no trial has begun anywhere, after which it is said
+_HANGS = 900.0  # seconds in which a trial has measured nothing, after which it is said
+
+
+@dataclass
+class Given:
+    """A trial that a worker has, or will have as soon as there is room."""
+
+    number: int
+    last: dict[str, Any] | None = None  # what the worker has said last; that it has begun, if nothing else
+    heard: float = math.inf  # when, by the monotonic clock
 
 
 class Search(Searcher, tune.Stopper):
@@ -57,24 +66,22 @@ class Search(Searcher, tune.Stopper):
         self.exhausted = False
         self.lost: list[int] = []  # trials without a record, whose workers ended again and again
         self._proposals, self._journal, self._progress, self._places = proposals, journal, progress, places
+        self._faults = Faults(places, unfit)
         ended = {int(record["trial"]) for record in journal.records}
+        left = (number for number in itertools.count() if number not in ended)
         # The next one last. What was running when a driver was killed is among them, and comes first.
-        self._waiting = [number for number in reversed(range(trials)) if number not in ended]
+        self._waiting = [*itertools.islice(left, max(0, trials - len(ended)))][::-1]
         self._settings: dict[int, dict[str, Any]] = {}  # of those that were given out
-        self._running: dict[str, int] = {}
-        self._deaths: Counter[int] = Counter()
-        self._broken: dict[str, dict[str, Any]] = {}  # last words of workers that are about to end
-        self._ended: Counter[str] = Counter()  # trials by place, which is a node's processors, or one of its GPUs
-        self._first: dict[int, Counter[str]] = {}  # the same as it was when a trial first broke a worker
-        self._breaks: Counter[str] = Counter()  # by node, since a trial ended there
-        self._in_a_row = 0  # breaks, since a trial ended anywhere
-        self._refusals: Counter[str] = Counter([*unfit])  # by node, since it last worked
+        self._running: dict[str, Given] = {}
+        self._named: set[str] = set()  # places that break whatever they get, as was told
+        self._devices = {device for record in journal.records if (device := record["device"])}
         self._deserted, self._most, self._pause = False, most, pause
         self._not_before = 0.0
-        self._waiting_since: float | None = None  # when a trial was given out and none had measured anything
+        self._waiting_since: float | None = None  # when a trial was given out and none had begun
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial; None as long as one that is running could still be handed back."""
+        self._listen()
         if not self._waiting:
             return None if self._running else Searcher.FINISHED
         try:
@@ -90,7 +97,7 @@ class Search(Searcher, tune.Stopper):
         except Exception as error:
             self.problem = error
             return Searcher.FINISHED
-        self._running[trial_id] = number
+        self._running[trial_id] = Given(number)
         if self._waiting_since is None:
             self._waiting_since = time.monotonic()
         # As text, for Tune would look into it for search spaces of its own.
@@ -98,32 +105,30 @@ class Search(Searcher, tune.Stopper):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial has ended, was handed back, or has lost its worker."""
-        number = self._running.pop(trial_id)
+        given = self._running.pop(trial_id)
+        number, last = given.number, given.last
         self._waiting_since = math.inf
         try:
-            broken = self._broken.pop(trial_id, None)
-            if broken:
-                self._broke(number, broken)
+            if last and last["outcome"] == "broken":
+                self._broke(number, last)
             elif result is None or error:
-                self._died(number)
+                self._died(number, last)
             elif result["outcome"] == "refused":
                 self._refused(number, result)
             else:
-                self._ended[result["place"]] += 1
-                self._in_a_row = 0
-                self._breaks.pop(result["node"], None)
-                self._refusals.pop(result["node"], None)
+                self._faults.ended(result["node"], result["place"])
+                self._named.discard(result["place"])
                 self._keep(record(number, self._settings[number], result))
         except Exception as problem:
             self.problem = problem
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether to stop one trial: that is the scheduler's business. Called with each measurement that goes on."""
-        self._waiting_since = math.inf
-        if result["outcome"] == "broken":
-            self._broken[trial_id] = result
-        elif result["outcome"] != "refused":
-            self._refusals.pop(result["node"], None)
+        if result["outcome"] != "refused":
+            self._waiting_since = math.inf
+            given = self._running[trial_id]
+            given.last, given.heard = result, time.monotonic()
+            self._faults.begun(result["node"])
         return False
 
     def stop_all(self) -> bool:
@@ -141,52 +146,63 @@ class Search(Searcher, tune.Stopper):
         self._journal.append(ended)
         self._proposals.learn(ended)
         self._progress.ended(ended)
-
-    def _died(self, number: int) -> None:
-        self._not_before = time.monotonic() + self._pause
-        self._again(number, f"trial {number:05} has lost its worker")
-
-    def _broke(self, number: int, result: dict[str, Any]) -> None:
-        """An error is the trial's own if it comes once more, where others have ended since; else it may be the place's.
-
-        For it was put last. So a place that breaks whatever it gets makes no trial a failed one.
-        """
-        node, place = result["node"], result["place"]
-        self._breaks[node] += 1
-        self._in_a_row += 1
-        what = f"trial {number:05} has ended on node {node} with {result['error']}"
-        before = self._first.setdefault(number, self._ended.copy())
-        if self._ended[place] > before[place]:
-            self._in_a_row = 0
-            self._breaks.pop(node, None)
-            self._keep(record(number, self._settings[number], result))
-        elif self._hopeless() and not self._running:
-            raise NoWorkerError(what)
-        elif self._breaks[node] > _REFUSALS and not self._all_fail():
-            self._waiting.insert(0, number)
-            if self._breaks[node] == _REFUSALS + 1:
-                self._progress.note(f"warning: {what}, as did those before; what it gets runs again on another node")
-        else:
-            self._again(number, what)
-
-    def _again(self, number: int, what: str) -> None:
-        """Put a trial last: a node on which all end so must not take its lives in a row."""
-        self._deaths[number] += 1
-        if self._deaths[number] < _DEATHS:
-            self._waiting.insert(0, number)
-            self._progress.note(f"warning: {what}; it runs again")
+        if not (device := ended["device"]) or device in self._devices:
             return
-        self.lost.append(number)
-        self._progress.note(f"warning: {what}; after {_DEATHS} tries it is left out")
+        if self._devices:
+            self._progress.note(
+                f"warning: trial {ended['trial']} was computed with {device}, others with "
+                f"{', '.join(sorted(self._devices))}: the same settings would differ there by rounding"
+            )
+        self._devices.add(device)
+
+    def _died(self, number: int, last: dict[str, Any] | None) -> None:
+        self._not_before = time.monotonic() + self._pause
+        what, node, place = f"trial {number:05} has lost its worker", None, None
+        if last:
+            node, place = last["node"], last["place"]
+            what += f" on node {place}"
+        self._judged(number, self._faults.died(number, node, place, running=bool(self._running)), what, last)
+
+    def _broke(self, number: int, last: dict[str, Any]) -> None:
+        what = f"trial {number:05} has ended on node {last['place']} with {last['error']}"
+        verdict = self._faults.broke(number, last["node"], last["place"], running=bool(self._running))
+        self._judged(number, verdict, what, last)
+
+    def _judged(self, number: int, verdict: Verdict, what: str, last: dict[str, Any] | None) -> None:
+        """Do what was judged. What runs again is put last: where all end so, none loses its lives in a row."""
+        if verdict is Verdict.HOPELESS:
+            raise NoWorkerError(what)
+        if verdict is Verdict.LOST:
+            self.lost.append(number)
+            self._progress.note(f"warning: {what}; after {LIVES} tries it is left out")
+        elif verdict is Verdict.FAILED:
+            assert last is not None
+            self._keep(record(number, self._settings[number], last))
+        else:
+            self._waiting.insert(0, number)
+            if verdict is Verdict.AGAIN:
+                self._progress.note(f"warning: {what}; it runs again")
+            elif last and last["place"] not in self._named:
+                self._named.add(last["place"])
+                self._progress.note(f"warning: {what}, as did those before; whatever ends so there runs again")
 
     def _refused(self, number: int, result: dict[str, Any]) -> None:
         self._waiting.append(number)
-        node = result["node"]
-        if node not in self._refusals:
+        if self._faults.refused(result["node"]):
             self._progress.note(f"warning: {result['error']}")
-        self._refusals[node] += 1
-        if not self._running and self._all_refuse():
+        if not self._running and self._faults.all_refuse:
             raise NoWorkerError(result["error"])
+
+    def _listen(self) -> None:
+        """Say which trials are not heard of any more: a worker that hangs is not ended by anybody."""
+        now = time.monotonic()
+        for given in self._running.values():
+            if given.last and now - given.heard > _HANGS:
+                given.heard = math.inf
+                self._progress.note(
+                    f"warning: trial {given.number:05} has measured nothing for {_HANGS / 60:g} minutes, on node "
+                    f"{given.last['place']}; if it hangs, end its process {given.last['pid']} there, and it runs again"
+                )
 
     def _room(self) -> bool:
         """Whether a node could take a trial now."""
@@ -196,7 +212,7 @@ class Search(Searcher, tune.Stopper):
         if self._waiting_since is not None and now - self._waiting_since > _SILENCE:
             self._waiting_since = math.inf
             self._progress.note(
-                f"no trial has measured anything for {_SILENCE:g} seconds: another sweep perhaps has all places of the "
+                f"no trial has begun for {_SILENCE:g} seconds: another sweep perhaps has all places of the "
                 f"cluster, where WORKERS= would leave room; see `ray status`"
             )
         places = self._places()
@@ -207,20 +223,9 @@ class Search(Searcher, tune.Stopper):
         self._deserted = not places
         room = sum(places.values())
         if self._most is not None:  # beside the workers that can't work, which would take all of it
-            idle = (node for node in places if self._refusals[node] or self._breaks[node] > _REFUSALS)
-            room = min(room, self._most + sum(places[node] for node in idle))
-        # Where all refuse, and something runs nevertheless, that shows whether its node can work.
-        return len(self._running) < room and not (self._running and (self._all_refuse() or self._hopeless()))
-
-    def _all_refuse(self) -> bool:
-        places = self._places()
-        return bool(places) and all(self._refusals[node] >= _REFUSALS for node in places)
-
-    def _all_fail(self) -> bool:
-        return all(max(self._refusals[node], self._breaks[node]) >= _REFUSALS for node in self._places())
-
-    def _hopeless(self) -> bool:
-        return self._in_a_row >= _HOPELESS and self._all_fail()
+            room = min(room, self._most + sum(map(self._faults.unusable, places)))
+        # Where nothing can work, and something runs nevertheless, that shows whether its node can.
+        return len(self._running) < room and not (self._running and (self._faults.all_refuse or self._faults.hopeless))
 
 
 class NoWorkerError(Exception):

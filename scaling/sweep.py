@@ -21,7 +21,7 @@ from pathlib import Path
 
 from digits.errors import PipelineError, run
 from scaling import frontier, keep, preflight, records, settings, source, space
-from scaling.cluster import Places, connected
+from scaling.cluster import Places, connected, without_gpu
 from scaling.nodes import Spec
 from scaling.progress import Progress
 from scaling.records import Basis, Description, Journal, Record
@@ -177,6 +177,8 @@ def drive(
         found = preflight.check_nodes(spec, Places(cluster)()) if address else preflight.Preflight([], {})
         if found.ready:
             print(f"nodes: {', '.join(found.ready)}", flush=True)
+        if cluster.gpus and (idle := without_gpu()):
+            print(f"without a GPU, and so without trials: {', '.join(idle)}; all nodes run them with train.device: cpu")
         for problem in found.unfit.values():
             print(f"warning: {problem}", file=sys.stderr, flush=True)
         progress = Progress(wanted["trials"], journal.records)

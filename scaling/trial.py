@@ -5,6 +5,7 @@ Ray sends this module to the workers by value. So nothing but Ray and the standa
 """
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ TIME = "percent"  # of its training that a trial has done: two are compared wher
 
 
 class Training(tune.Trainable):
-    """Trains what `config` says: {"trial": "00012", "settings": JSON}. A step goes on to the next measurement.
+    """Trains what `config` says: {"trial": "00012", "settings": JSON}. The first step begins, and says where; each
+    further one goes on to the next measurement.
 
     What a step returns has the fields of `scaling.records.Record`, and an `outcome`: None as long as there is more to
     come, then "finished" or "failed"; "refused" if the trial has to run somewhere else. After "broken", which is an
@@ -44,12 +46,13 @@ class Training(tune.Trainable):
         """
         self._spec, self._base, self._pause = spec, base, pause
         self._data: tuple[Labelled, Labelled, dict[str, float]] | None = None
+        self._steps: Iterator[None] | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on a trial. What it needs is done in its first step, where an error becomes its result."""
         self._settings = json.loads(new_config["settings"])
-        self._steps: Iterator[None] | None = None
+        self._begun, self._steps = False, None
         self._broken: Exception | None = None
         self._state: dict[str, Any] = {
             **{"outcome": None, "error": None, "parameters": None, "seconds": 0.0, "curve": [], "loss": None},
@@ -61,7 +64,7 @@ class Training(tune.Trainable):
     def step(self) -> dict[str, Any]:
         """Train until the validation accuracy is known once more."""
         try:
-            self._data = self._data or self._prepare()
+            data = self._data = self._data or self._prepare()
         except Exception as error:  # whatever it is, it is the node's: the trial has to run somewhere else
             text = str(error) if isinstance(error, NodeError) else f"node {node()}: {type(error).__name__}: {error}"
             time.sleep(self._pause)
@@ -70,10 +73,13 @@ class Training(tune.Trainable):
         if self._broken:
             time.sleep(self._pause)
             raise self._broken
+        if not self._begun:  # said before anything is computed, so that the driver knows where a worker has died
+            self._begun = True
+            return {**self._state, "curve": [], "done": False}
         try:
             started = time.perf_counter()
             try:
-                self._steps = self._steps or self._train(*self._data)
+                self._steps = self._steps or self._train(*data)
                 next(self._steps)
             finally:
                 self._state["seconds"] = round(self._state["seconds"] + time.perf_counter() - started, 3)
@@ -128,6 +134,8 @@ class Training(tune.Trainable):
         from digits.storage import read_arrays, read_json
         from scaling.settings import sections
 
+        if not gpus():  # Ray leaves them in sight of workers to which it gave none; others compute on them
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
         _, params = sections({}, self._base)
         set_up_torch(params)
         see_to_device(params.device)

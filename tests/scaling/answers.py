@@ -11,6 +11,7 @@ def result(outcome, curve=(0.8, 0.9), **more):
             "parameters": 10,
             "seconds": 1.0,
             "node": "a:1",
+            "pid": 4711,
             "device": "cpu, AVX2",
             "error": None,
         }

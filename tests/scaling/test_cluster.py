@@ -8,7 +8,7 @@ from ray.tune import TuneError
 
 from digits.errors import PipelineError
 from scaling import cluster
-from scaling.cluster import Cluster, ClusterError, Places, connected, named, places, room
+from scaling.cluster import Cluster, ClusterError, Places, connected, named, places, room, without_gpu
 
 
 def node(alive=True, name="here", **resources):
@@ -52,6 +52,12 @@ def test_places_are_those_of_the_nodes_that_are_there():
     assert places(nodes, 2, 0) == {first: 4, second: 2}
     assert places(nodes, 2, 1) == {first: 2}
     assert first.startswith("here:")
+
+
+def test_nodes_that_run_no_trial_where_each_gets_a_gpu_are_known(monkeypatch):
+    nodes = [node(CPU=8, GPU=2), node(CPU=5), node(), node(alive=False, CPU=64)]
+    monkeypatch.setattr("ray.nodes", lambda: nodes)
+    assert without_gpu() == [named(nodes[1])]
 
 
 def test_places_are_asked_for_now_and_then(monkeypatch):

@@ -40,6 +40,33 @@ def test_another_driver_goes_on_with_what_has_no_record(search, journal):
     assert [number(second.suggest(name)) for name in "xyz"] == ["00000", "00002", "00003"]
 
 
+def test_a_driver_that_is_asked_for_fewer_trials_runs_what_is_missing_of_them(search):
+    first = search(9)
+    for name in "abcde":
+        first.suggest(name)
+    for name in "ace":
+        first.on_trial_complete(name, result("finished"))
+    second = search(4)
+    assert number(second.suggest("x")) == "00001"
+    assert second.suggest("y") is None
+    assert search(3).suggest("z") == Searcher.FINISHED
+
+
+def test_another_device_than_that_of_the_others_is_told_once(search, journal, capfd):
+    made = search(3)
+    for name in "abc":
+        made.suggest(name)
+    made.on_trial_complete("a", result("finished", device="cuda, H100"))
+    made.on_trial_complete("b", result("finished", device="cuda, H100"))
+    assert capfd.readouterr().err == ""
+    resumed = search(9)
+    for name in "xy":
+        resumed.suggest(name)
+        resumed.on_trial_complete(name, result("finished"))
+    told = "warning: trial 00002 was computed with cpu, AVX2, others with cuda, H100: "
+    assert capfd.readouterr().err == told + "the same settings would differ there by rounding\n"
+
+
 def test_a_trial_whose_worker_dies_runs_again_with_the_same_settings(search, journal, capfd):
     made = search(1)
     lost = made.suggest("a")
@@ -88,6 +115,32 @@ def test_a_node_on_which_workers_die_does_not_take_a_trial_s_three_lives_in_a_ro
     assert made.lost == []
 
 
+def test_a_node_on_which_workers_die_takes_no_trial_s_lives_where_another_works(search, capfd):
+    made = search(9, places={"good:1": 1, "bad:2": 1})
+    for attempt in range(40):
+        name = f"{attempt}"
+        made.suggest(name)
+        made(name, result(None, (), node="bad:2"))
+        made.on_trial_complete(name, error=True)
+    told = capfd.readouterr().err
+    assert told.count("has lost its worker on node bad:2; it runs again") == 3
+    assert told.count("has lost its worker on node bad:2, as did those before; whatever ends so there runs again") == 1
+    assert (made.lost, made.stop_all()) == ([], False)
+
+
+def test_where_workers_die_everywhere_trials_are_left_out_in_the_end(search):
+    made = search(4, places={"a:1": 2})
+    names = iter(range(99))
+    running = []
+    while (config := made.suggest(name := f"{next(names)}")) != Searcher.FINISHED:
+        if config:
+            made(name, result(None, ()))
+            running.append(name)
+        if len(running) == 2 or not config:
+            made.on_trial_complete(running.pop(0), error=True)
+    assert sorted(made.lost) == [0, 1, 2, 3]
+
+
 def test_a_sweep_that_gets_no_place_says_so_once(search, capfd, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("scaling.search.time.monotonic", lambda: now[0])
@@ -95,18 +148,27 @@ def test_a_sweep_that_gets_no_place_says_so_once(search, capfd, monkeypatch):
     for name in "abc":
         made.suggest(name)
         now[0] += 40
-    assert capfd.readouterr().err.count("no trial has measured anything for 60 seconds: another sweep perhaps") == 1
+    assert capfd.readouterr().err.count("no trial has begun for 60 seconds: another sweep perhaps") == 1
 
 
-def test_a_sweep_that_measures_is_not_silent(search, capfd, monkeypatch):
+def test_a_trial_that_is_not_heard_of_any_more_is_told_once(search, capfd, monkeypatch):
+    """From its beginning on, however long it takes to measure for the first time."""
     now = [0.0]
     monkeypatch.setattr("scaling.search.time.monotonic", lambda: now[0])
     made = search(20)
-    made.suggest("a")
-    made("a", result(None))
-    now[0] += 100
-    made.suggest("b")
-    assert capfd.readouterr().err == ""
+    for name in "ab":
+        made.suggest(name)
+        made(name, result(None, ()))
+    for _ in range(20):
+        now[0] += 100
+        made("b", result(None))
+        made.suggest("none left")
+        if now[0] == 900:
+            assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == (
+        "warning: trial 00000 has measured nothing for 15 minutes, on node a:1; if it hangs, end its process 4711 "
+        "there, and it runs again\n"
+    )
 
 
 def test_a_node_that_refuses_hands_its_trial_back_and_is_named_once(search, journal, capfd):

@@ -1,5 +1,8 @@
 """Errors of trials that nobody foresaw: whose they are, and what they cost."""
 
+import itertools
+import random
+
 import pytest
 from ray.tune.search import Searcher
 
@@ -62,13 +65,77 @@ def test_one_gpu_of_several_that_is_lost_makes_no_trial_a_failed_one(search, jou
     assert [record["state"] for record in journal.records] == ["finished", "finished"]
 
 
+@pytest.mark.parametrize("gpus", [2, 4, 8])
+@pytest.mark.parametrize("lost_after", [0, 300])
+def test_one_gpu_of_several_that_is_lost_costs_no_trial(search, journal, capfd, gpus, lost_after):
+    """One node, trials of 300 seconds, and a GPU that breaks one every 20 from some moment on."""
+    made = search(60, places={"a:1": gpus})
+    chance, names = random.Random(0), map(str, itertools.count())
+    free, under_way, now = list(range(gpus)), [], 0
+    while len(journal.records) < 60:
+        while free and made.suggest(name := next(names)):
+            gpu = free.pop(chance.randrange(len(free)))
+            bad = gpu == 0 and now >= lost_after
+            made(name, result(None, (), place=f"a:1 GPU {gpu}"))
+            under_way.append((now + (20 if bad else 300), bad, gpu, name))
+        now, bad, gpu, name = under_way.pop(under_way.index(min(under_way)))
+        if bad:
+            made(name, result("broken", (), place=f"a:1 GPU {gpu}", error="RuntimeError: device lost"))
+        made.on_trial_complete(name, None if bad else result("finished", place=f"a:1 GPU {gpu}"), error=bad)
+        free.append(gpu)
+    assert (made.lost, made.stop_all()) == ([], False)
+    assert [record["state"] for record in journal.records] == ["finished"] * 60
+    assert capfd.readouterr().err.count("on node a:1 GPU 0 with RuntimeError: device lost, as did those before; ") == 1
+
+
+def test_a_trial_that_breaks_three_times_has_failed_though_it_was_the_last(search, journal):
+    """Nothing is left that could end in between. But others have ended there before."""
+    made = search(2)
+    assert ends(made, "a") == "00000"
+    assert [breaks(made, name) for name in "bcd"] == ["00001"] * 3
+    assert [record["state"] for record in journal.records] == ["finished", "failed"]
+    assert made.suggest("e") == Searcher.FINISHED
+
+
+def test_the_last_trials_have_not_failed_where_all_of_them_break(search, journal):
+    made = search(3)
+    assert ends(made, "a") == "00000"
+    assert [breaks(made, name) for name in "bcdefg"] == ["00001", "00002"] * 3
+    assert [record["state"] for record in journal.records] == ["finished"]
+    assert sorted(made.lost) == [1, 2]
+
+
+def test_a_trial_that_always_gets_the_same_bad_gpu_is_left_out_in_the_end(search, journal):
+    """Nobody else runs, and Ray gives it the first GPU that is free."""
+    made = search(6, places={"a:1": 2})
+    for name in "abc":
+        ends(made, name, place="a:1 GPU 1")
+    for attempt in range(30):
+        breaks(made, f"{attempt}", place="a:1 GPU 0")
+    assert made.lost == []
+    for attempt in range(30, 42):
+        assert not made.stop_all()
+        if made.lost != [3, 4, 5]:
+            breaks(made, f"{attempt}", place="a:1 GPU 0")
+    assert made.lost == [3, 4, 5]
+    assert [record["state"] for record in journal.records] == ["finished"] * 3
+
+
+def test_a_gpu_that_breaks_whatever_it_gets_takes_one_place_and_the_others_are_the_sweep_s(search):
+    made = search(30, places={"a:1": 4}, most=2)
+    for attempt in range(4):
+        breaks(made, f"{attempt}", place="a:1 GPU 0")
+    given = [made.suggest(name) for name in "abcd"]
+    assert [config is not None for config in given] == [True, True, True, False]
+
+
 def test_a_node_that_breaks_whatever_it_gets_fails_no_trial_and_is_named_once(search, journal, capfd):
     made = search(9, places={"good:1": 1, "bad:2": 1})
     made.suggest("long")
     given = [breaks(made, f"{attempt}", "bad:2") for attempt in range(30)]
     assert given == [f"{1 + attempt % 8:05}" for attempt in range(30)]
     assert (journal.records, made.lost, made.stop_all()) == ([], [], False)
-    assert capfd.readouterr().err.count("as did those before; what it gets runs again on another node") == 1
+    assert capfd.readouterr().err.count("as did those before; whatever ends so there runs again") == 1
     made.on_trial_complete("long", result("finished", node="good:1"))
     for attempt in range(8):
         ends(made, f"good {attempt}", "good:1")

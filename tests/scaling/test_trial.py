@@ -56,7 +56,9 @@ def of_the_stage(**values) -> tuple[float, float, int]:
 
 
 def test_a_step_is_a_measurement_and_the_last_one_is_what_the_stage_says(worker):
-    first, last = steps(worker(learning_rate=0.03, seed=5))
+    begun, first, last = steps(worker(learning_rate=0.03, seed=5))
+    assert (begun["outcome"], begun["percent"], begun["curve"], begun["seconds"]) == (None, 0, [], 0.0)
+    assert (begun["node"], begun["place"]) == ("here:1", "here:1")
     assert (first["outcome"], first["percent"], len(first["curve"])) == (None, 50, 1)
     assert (last["outcome"], last["percent"], len(last["curve"])) == ("finished", 100, 2)
     assert last["parameters"] > 0
@@ -73,7 +75,8 @@ def test_what_an_experiment_would_compute_with_is_known_whatever_this_process_wa
 def test_a_warm_worker_comes_to_the_same_whatever_it_did_before(worker, monkeypatch):
     fresh = steps(worker(seed=3))[-1]["curve"]
     warm = worker(seed=1, batch_size=32)
-    warm.step()  # stopped early
+    for _ in range(2):
+        warm.step()  # then it is stopped
     prepared = []
     monkeypatch.setattr(trial, "prepare_node", prepared.append)
     assert warm.reset_config(config(1, seed=3))
@@ -99,7 +102,7 @@ def test_a_trial_that_diverges_has_failed_with_what_it_said(worker):
     statistics = json.loads(train.STATISTICS.read_text())
     statistics["train"]["pixel_mean"] = 1e39  # infinite in the model's precision
     train.STATISTICS.write_text(json.dumps(statistics))
-    (result,) = steps(worker(whitening=False))
+    _, result = steps(worker(whitening=False))
     assert result["outcome"] == "failed"
     assert result["error"].startswith("the loss became nan at step ")
     assert "lower train.learning_rate (0.05)" in result["error"]
@@ -127,6 +130,7 @@ def test_a_device_that_is_gone_is_no_fault_of_the_trial(worker, monkeypatch):
         raise training.DeviceError("train.device: no CUDA device found; use `auto` or `cpu`")
 
     monkeypatch.setattr(training, "select_device", gone)
+    made.step()
     result = made.step()
     assert (result["outcome"], result["error"].partition(":")[0]) == ("broken", "DeviceError")
 
@@ -139,6 +143,16 @@ def test_a_worker_that_can_t_use_the_gpu_that_it_was_given_refuses(worker, monke
     (result,) = steps(made)
     assert result["outcome"] == "refused"
     assert result["error"].startswith(f"node here:1: has a GPU for Ray, but torch {torch.__version__} finds none; ")
+
+
+@pytest.mark.parametrize(("given", "in_sight"), [([], ""), ([1], "0,1")])
+def test_a_worker_that_was_given_no_gpu_sees_none(worker, monkeypatch, given, in_sight):
+    """On a node that has one, its trial would else compute on it, beside those of others."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    made = worker(device="cpu")
+    monkeypatch.setattr(trial, "gpus", lambda: given)
+    made.step()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == in_sight
 
 
 def test_whatever_keeps_a_node_from_beginning_is_no_fault_of_the_trial(worker, monkeypatch):
