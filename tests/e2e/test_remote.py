@@ -56,21 +56,21 @@ def s3(tmp_path):
         process.wait()
 
 
-def use_s3(project, address):
-    project.dvc("remote", "add", "--local", "--default", "s3", "s3://bucket/dvc")
-    project.dvc("remote", "modify", "--local", "s3", "endpointurl", address)
+def use_s3(project, address, *where):
+    project.dvc("remote", "add", *where, "--default", "s3", "s3://bucket/dvc")
+    project.dvc("remote", "modify", *where, "s3", "endpointurl", address)
     project.env = project.env | {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
     project.env |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def test_push_to_s3_and_pull_from_it(pulled, checkout, tmp_path, s3):
     here = pulled.copy(tmp_path / "here")
-    use_s3(here, s3)
+    use_s3(here, s3, "--local")
     here.dvc("push")
 
     there = checkout.clone(tmp_path / "there")
     shutil.rmtree(there / ".dvcstore")
-    use_s3(there, s3)
+    use_s3(there, s3, "--local")
     assert not (there / ".dvc/cache").exists()
     assert [path.name for path in (there / "data").iterdir()] == ["production.dvc"]
     there.dvc("pull")
@@ -88,7 +88,7 @@ def test_push_to_s3_and_pull_from_it(pulled, checkout, tmp_path, s3):
 
 def test_what_is_pushed_to_s3_is_verified(pulled, tmp_path, s3):
     project = pulled.copy(tmp_path / "project")
-    use_s3(project, s3)
+    use_s3(project, s3, "--local")
     assert "models/model.onnx" in project.dvc("data", "status", "--not-in-remote")
     assert "not in the DVC remote" in project.run("python", "-m", "reporting.verify", fails=True)
     project.dvc("push")
@@ -101,3 +101,19 @@ def test_what_is_pushed_to_s3_is_verified(pulled, tmp_path, s3):
     project.commit("objects are in S3")
     assert not (project / ".dvcstore").exists()
     project.run("python", "-m", "reporting.verify")
+
+
+def test_a_node_of_a_cluster_fetches_its_data_from_s3(pulled, tmp_path, s3):
+    """As docs/scale.md advises for many nodes: the remote is in the commit, the credentials are the node's own."""
+    project = pulled.copy(tmp_path / "project")
+    use_s3(project, s3)
+    project.dvc("push", "data/prepared/train.npz", "data/prepared/validation.npz", "data/prepared/statistics.json")
+    project.git("rm", "-r", "--quiet", ".dvcstore")
+    project.commit("objects are in S3")
+    fetch = "from scaling.source import describe_code; describe_code('HEAD:6379', '.')"  # as each node does, on its own
+    project.env = project.env | {"MNIST_NODE_CACHE": str(tmp_path / "cache")}
+    project.run("python", "-c", fetch)
+    (found,) = (tmp_path / "cache/checkouts").iterdir()
+    for name in ("train.npz", "validation.npz", "statistics.json"):
+        assert (found / "data/prepared" / name).read_bytes() == (pulled / "data/prepared" / name).read_bytes()
+    assert not (found / ".dvcstore").exists()
