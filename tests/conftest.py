@@ -17,7 +17,7 @@ LONGEST = ("test_scaling_faults", "test_sweep", "test_scaling_keep", "test_exper
 
 torch.set_num_threads(1)
 with mock.patch.dict(os.environ):
-    # What torch computes first settles with which instructions a process computes: as stages do, whatever test is first.
+    # What torch computes first settles the instructions of a process: those of the stages, whatever test is first.
     pin_cpu(parse(TrainParams, synthetic.PARAMS["train"], "train"))
     torch.nn.functional.conv2d(torch.ones(1, 1, 9, 9), torch.ones(1, 1, 3, 3)).flatten(1) @ torch.ones(49, 9)
 os.environ["DVC_TEST"] = "true"  # else each `dvc` leaves two processes behind, which report to its makers

@@ -84,6 +84,21 @@ def test_a_warm_worker_comes_to_the_same_whatever_it_did_before(worker, monkeypa
     assert prepared == []
 
 
+def test_principal_directions_are_found_once_for_the_same_pixels_and_kernel(workspace):
+    asked = []
+
+    def find(images, kernel):
+        asked.append(kernel)
+        return images.sum(), torch.tensor(kernel)
+
+    found = trial.remembering(find)
+    pixels = torch.arange(8.0).reshape(2, 2, 2)
+    for images, kernel in ((pixels, 3), (pixels.clone(), 3), (pixels.mT, 3), (pixels, 5), (pixels + 1, 5), (pixels, 3)):
+        total, of = found(images, kernel)
+        assert (total, of) == (images.sum(), kernel)
+    assert asked == [3, 3, 5, 5]
+
+
 def test_a_worker_is_set_up_as_the_stage_is(worker):
     torch.set_num_threads(3)
     worker().step()
