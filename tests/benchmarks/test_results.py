@@ -147,6 +147,20 @@ def test_docs_scale_reckons_with_what_was_measured():
         assert f"| {hundred['trials that have ended']} | {' | '.join(costs)} | {kept} |" in text
 
 
+def test_docs_scale_reckons_with_ray_tune_s_share():
+    text = " ".join((ROOT / "docs/scale.md").read_text(encoding="utf-8").split())
+    later = [one for one in rows("scaling_tune") if not one["trials"].startswith("1 to ")]
+    drivers, others = ([one[column] for one in later] for column in ("driver", "Ray's own processes"))
+    assert (
+        f"took {', '.join(drivers)} ms a trial with {', '.join(one['workers'] for one in later)} real workers" in text
+    )
+    assert f"Ray's own processes {', '.join(others)} ms beside it" in text
+    most = max(float(driver) + float(other) for driver, other in zip(drivers, others, strict=True))
+    kept = [f"{seconds * 1000 / most:,.0f}" for seconds in (5, 300)]
+    told = f"{most:.1f} ms, keeps {kept[0]} workers busy if a trial takes 5 s, and {kept[1]} if it takes 5 minutes"
+    assert told in text
+
+
 def size(megabytes: float) -> str:
     """Such as 112 MB or 1.1 GB."""
     return f"{megabytes:.0f} MB" if round(megabytes) < 1000 else f"{megabytes / 1000:.1f} GB"
