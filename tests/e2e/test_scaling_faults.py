@@ -228,7 +228,7 @@ def test_a_node_that_is_lost_one_without_room_and_one_that_breaks_all_cost_no_tr
     assert complete(sweep.records())
     assert {record["node"] for record in sweep.records()} == {late}
     assert {record["state"] for record in sweep.records()} <= {"finished", "stopped"}
-    assert re.findall(r"warning: trial (\d{5}) has lost its worker; it runs again", output) == ["00000"]
+    assert re.findall(r"warning: trial (\d{5}) has lost its worker on node \S+; it runs again", output) == ["00000"]
     full = rf"warning: node \S+: {re.escape(str(cluster.cache('full')))}/\S+: File too large; make room on this node"
     assert len(re.findall(full, output)) == 1  # named once, however often it hands a trial back
     processes = re.findall(rf"{broken}(\d+)", output)
