@@ -33,6 +33,7 @@ def command(*arguments: str, **environment: str) -> str:
         ("release", "BUMP=minor", "--bump='minor'"),
         ("simulate", "SHIFT=rotate30", "--shift='rotate30'"),
         ("seeds", "SEEDS=5", "--seeds='5'"),
+        ("seeds", "EXPERIMENT=one", "--experiment='one'"),
         ("seeds", "AGAINST=v1", "--against='v1'"),
         ("sweep", "TRIALS=200", "--trials='200'"),
         ("sweep", "NAME=one", "--name='one'"),

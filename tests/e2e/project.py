@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 HOOKS = Path(__file__).parent / "hooks"
+# Whoever is not the superuser may be one in a namespace of his own, unless the system forbids it.
+NAMESPACE = ("unshare", "--mount", *(() if os.geteuid() == 0 else ("--map-root-user",)))
 STAGES = ("fetch", "preprocess", "train", "export", "evaluate", "check")
 
 # Quicker to train than the default, and still within the limits.
@@ -153,7 +156,12 @@ class Project:
 
     @property
     def lock(self) -> dict[str, Any]:
-        return yaml.load((self / "dvc.lock").read_text(), _LOADER)["stages"]
+        return self.lock_of(None)
+
+    def lock_of(self, commit: str | None) -> dict[str, Any]:
+        """What dvc.lock says of the stages in a commit, or here."""
+        text = self.git("show", f"{commit}:dvc.lock") if commit else (self / "dvc.lock").read_text()
+        return yaml.load(text, _LOADER)["stages"]
 
     @property
     def params(self) -> dict[str, Any]:
@@ -194,9 +202,9 @@ class Project:
                     content[out["path"]] = path.read_bytes() if path.exists() else None
         return content
 
-    def object(self, output: str, store: str = ".dvc/cache") -> Path:
-        """Where DVC keeps the content of an output."""
-        found = {out["path"]: out["md5"] for stage in self.lock.values() for out in stage["outs"]}
+    def object(self, output: str, store: str = ".dvc/cache", commit: str | None = None) -> Path:
+        """Where DVC keeps the content of an output, as a commit has it, or as it is here."""
+        found = {out["path"]: out["md5"] for stage in self.lock_of(commit).values() for out in stage["outs"]}
         return self / store / "files/md5" / found[output][:2] / found[output][2:]
 
 
@@ -260,6 +268,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
     while not condition():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.05)
+
+
+def free_port() -> int:
+    """A port of this machine on which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def stages_run(output: str) -> tuple[str, ...]:

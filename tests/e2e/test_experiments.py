@@ -13,7 +13,7 @@ from tests.e2e.project import ROOT
 pytestmark = pytest.mark.e2e
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RATE = "train.learning_rate"
+RATE, SPLIT = "train.learning_rate", "preprocess.validation_size"
 PLOTS = {
     "results/train/plots/metrics/train/loss.tsv": "loss",
     "results/train/plots/metrics/schedule/learning_rate.tsv": "learning_rate",
@@ -38,7 +38,7 @@ def lab(fast, tmp_path_factory):
     project = fast.copy(tmp_path_factory.mktemp("lab") / "project")
     project.sh(AT_ONCE, SWEEP)
     # No check: a failing stage would lose the experiment.
-    slowest = ("-S", "train.learning_rate=1e-5", "-S", "model.channels=[4, 12]")
+    slowest = ("-S", "train.learning_rate=1e-5", "-S", "model.channels=[4, 12]", "-S", f"{SPLIT}=30000")
     project.dvc("exp", "run", "--queue", "--name", "slowest", *slowest, "evaluate")
     project.sh(RUN_ALL)
     return project
@@ -124,9 +124,28 @@ def test_the_readme_s_diff_names_param_and_metrics(lab, shown):
 def test_diff_names_what_was_changed_and_what_came_of_it(lab):
     changes = json.loads(lab.dvc("exp", "diff", "slower", "slowest", "--json"))
 
-    assert changes["params"]["params.yaml"].keys() == {"model.channels", "train.learning_rate"}
+    assert changes["params"]["params.yaml"].keys() == {"model.channels", RATE, SPLIT}
     assert changes["params"]["params.yaml"]["model.channels"] == {"old": "[4, 8]", "new": "[4, 12]"}
     assert changes["metrics"]["results/evaluate/metrics.json"]["parameters"]["diff"] > 0
+
+
+def test_seeds_of_an_experiment_are_tried_on_data_of_its_own(lab, tmp_path):
+    commit = lab.git("for-each-ref", "--format=%(objectname)", "refs/exps/**/slowest").strip()
+    theirs = lab.object("data/prepared/train.npz", commit=commit)
+    assert theirs != lab.object("data/prepared/train.npz")
+    command = ("python", "-m", "scaling.seeds", "--experiment=slowest", "--against=main", "--seeds=2")
+    said = lab.run(*command)
+    for name, revision in (("slowest", commit), ("main", "main")):
+        measured = json.loads(lab.git("show", f"{revision}:results/train/metrics.json"))["validation"]["accuracy"]
+        assert f"{name}, seed 0: {100 * measured:.2f} %" in said
+
+    theirs.rename(tmp_path / "elsewhere")
+    try:
+        said = lab.run(*command, fails=True)
+    finally:
+        (tmp_path / "elsewhere").rename(theirs)
+    missing = f"data/prepared/train.npz: as commit {commit[:7]} has it, it is neither in DVC's cache nor in its remote"
+    assert f"error: {missing}; where the experiment was run, share it with `dvc push` or `dvc exp push`\n" in said
 
 
 def apply(lab, path):

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.project import Project
+from tests.e2e.project import Project, free_port
 
 pytestmark = pytest.mark.e2e
 
 # They compute the same but for rounding, which here changed 2 of 10,000 answers; benchmarks/distributed.py has seeds.
 NOISE = 0.002
-PORT = 29_517  # of this machine, on which the processes meet
+SECONDS = 300  # after which processes that wait for each other are given up
 
 
 def metrics(project):
@@ -25,9 +25,10 @@ def test_two_processes_come_to_what_one_does(project, tmp_path):
     alone, weights = metrics(project), (project / "models/model.safetensors").read_bytes()
     project.set(train__processes=2)
     other = project.copy(tmp_path / "other")
-    with second(other) as worker:
-        project.run(*torchrun(0))
-        assert worker.wait() == 0
+    port = free_port()
+    with second(other, port) as worker:
+        project.run(*torchrun(0, port), timeout=SECONDS)
+        assert worker.wait(SECONDS) == 0
     theirs = (project / "models/model.safetensors").read_bytes()
     assert theirs != weights
     assert (other / "models/model.safetensors").read_bytes() == weights  # one writes
@@ -48,24 +49,29 @@ def test_two_processes_come_to_what_one_does(project, tmp_path):
     assert project.repro() == ()
 
     other.comment("digits/errors.py")
-    with second(other) as worker:
-        said = project.run(*torchrun(0), fails=True)
-        assert worker.wait() == 1
+    port = free_port()
+    with second(other, port) as worker:
+        said = project.run(*torchrun(0, port), fails=True, timeout=SECONDS)
+        assert worker.wait(SECONDS) == 1
     assert re.search(r"process 1 has other code than process 0: MD5 \w+, not MD5 \w+; check out the same commit", said)
     assert (project / "models/model.safetensors").read_bytes() == theirs
 
 
-def torchrun(rank: int) -> tuple[str, ...]:
+def torchrun(rank: int, port: int) -> tuple[str, ...]:
     """What docs/scale.md says to type on the machine of that number, but for the address and one process on each."""
-    address = ("--master-addr=127.0.0.1", f"--master-port={PORT}")
+    address = ("--master-addr=127.0.0.1", f"--master-port={port}")
     return ("torchrun", "--nnodes=2", "--nproc-per-node=1", f"--node-rank={rank}", *address, "-m", "stages.train")
 
 
 @contextlib.contextmanager
-def second(machine: Project) -> Iterator[subprocess.Popen]:
-    """Start what the second machine does."""
-    with subprocess.Popen(torchrun(1), cwd=machine.path, env=machine.env, stderr=subprocess.DEVNULL) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
+def second(machine: Project, port: int) -> Iterator[subprocess.Popen]:
+    """Start what the second machine does. What it says is shown where the test fails."""
+    said = machine / "second.log"
+    with said.open("w") as log:
+        process = subprocess.Popen(torchrun(1, port), cwd=machine.path, env=machine.env, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.terminate()  # torchrun ends what it has started, and after half a minute kills it
+        process.wait(SECONDS)
+        print(said.read_text())

@@ -1,6 +1,5 @@
 """The service on a machine on which nothing can be written but its logs, by nobody: `/` and `/tmp` are read-only."""
 
-import os
 import shutil
 
 import numpy as np
@@ -10,13 +9,11 @@ from delivery import client
 from delivery.history import History
 from delivery.schema import connect
 from monitoring import state
-from tests.e2e.project import ROOT, wait_for
+from tests.e2e.project import NAMESPACE, ROOT, wait_for
 from tests.e2e.service import started
 
 pytestmark = pytest.mark.e2e
 
-# Whoever is not the superuser may be one in a namespace of his own.
-NAMESPACE = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
 # What the kernel itself shows stays as it is; it takes no files.
 SCRIPT = """
 mount --make-rprivate /

@@ -4,14 +4,13 @@ import http.client
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import ROOT, wait_for
+from tests.e2e.project import ROOT, free_port, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -30,9 +29,7 @@ def test_a_bare_pull_brings_all_that_the_lock_names(checkout, tmp_path):
 @pytest.fixture
 def s3(tmp_path):
     """Address of an S3 server with an empty bucket."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     server = Path(sys.prefix) / "s3-server/bin/moto_server"
     with (tmp_path / "s3.log").open("wb") as log:
         process = subprocess.Popen([server, "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log)

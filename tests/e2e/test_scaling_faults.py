@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
@@ -27,6 +28,7 @@ DIVERGING = {"train.learning_rate": {"choice": [0.2, 10.0]}, "train.weight_decay
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory, env):
     nodes = Nodes(tmp_path_factory.mktemp("nodes"), env)
+    go_on(nodes).touch()
     try:
         yield nodes
     finally:
@@ -38,8 +40,18 @@ def workable(cluster: Nodes) -> Nodes:
     for name in cluster.named.keys() - {"a", "b"}:
         cluster.remove(name)
     for name in {"a", "b"} - cluster.named.keys():
-        cluster.add(name)
+        cluster.add(name, HOLD_MEASURED=str(measured(cluster, name)), HOLD_GO_ON=str(go_on(cluster)))
     return cluster
+
+
+def measured(cluster: Nodes, name: str) -> Path:
+    """A file that is there once a training on that node has measured."""
+    return cluster.folder / f"{name} has measured"
+
+
+def go_on(cluster: Nodes) -> Path:
+    """A file without which no training on these two goes on after it has measured."""
+    return cluster.folder / "go on"
 
 
 @pytest.fixture
@@ -65,7 +77,11 @@ class Sweep:
     def __init__(self, lab: Project, cluster: Nodes, name: str, *arguments: str) -> None:
         self.folder, self.log = lab / f"sweeps/{name}", lab / f"{name}.log"
         new = ("--space=space.yaml", f"--trials={TRIALS}", "--keep=0", f"--name={name}")
-        own = {"MNIST_NODE_CACHE": str(cluster.cache("driver")), "RAY_gcs_rpc_server_reconnect_timeout_s": "35"}
+        own = {
+            "PAUSE": "2",
+            "MNIST_NODE_CACHE": str(cluster.cache("driver")),
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "35",
+        }
         env = lab.env | cluster.env | own
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
@@ -73,14 +89,18 @@ class Sweep:
                 **{"cwd": lab.path, "env": env, "stdin": subprocess.DEVNULL, "stdout": log, "stderr": log},
             )
 
+    @property
+    def ended(self) -> bool:
+        return self.process.poll() is not None
+
     def records(self) -> list[dict]:
         file = self.folder / "trials.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Wait for it, as long as the sweep goes on."""
-        wait_for(lambda: condition() or self.process.poll() is not None)
-        assert self.process.poll() is None, self.log.read_text()
+        wait_for(lambda: condition() or self.ended)
+        assert not self.ended, self.log.read_text()
 
     def wait_for(self, count: int) -> list[dict]:
         """Records, as soon as there are so many."""
@@ -93,7 +113,7 @@ class Sweep:
         return self.log.read_text()
 
     def kill(self) -> None:
-        if self.process.poll() is None:
+        if not self.ended:
             os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
@@ -125,7 +145,7 @@ def test_nodes_that_can_not_work_are_refused_and_named(lab, checkout, two, start
     stub.parent.mkdir(parents=True)
     stub.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.2.3\n")
     hooks = os.pathsep.join([str(stub.parents[1]), str(HOOKS)])
-    two.add("full", LIMIT_FILES="1000000")
+    said = two.add_full("full")
     two.add("torch", PYTHONPATH=hooks)
     two.add("code", IMPORT_FROM=str(other.path), ONLY_FROM=str(other.path))
     sweep = started("refused")
@@ -134,13 +154,13 @@ def test_nodes_that_can_not_work_are_refused_and_named(lab, checkout, two, start
     assert "Traceback" not in output
     assert "the cluster can't run this sweep:\n" in output
     assert output.count("\n  node ") == 3  # and nothing of those that can work
-    full = rf"node \S+: {re.escape(str(two.cache('full')))}/\S+: File too large; make room on this node \(\d+ MB"
+    full = rf"node \S+: {re.escape(str(two.cache('full')))}/\S+: {said}; make room on this node \(\d+ MB"
     assert re.search(full, output), output
     assert re.search(r"node \S+: torch 1\.2\.3 is here, \d+\.\d+\.\d+\S* where the sweep was started", output)
     here, there = (project.git("rev-parse", "HEAD").strip() for project in (lab, other))
     assert f"imported here already, from {other.path}/digits: commit {there}; the sweep is of commit {here}" in output
     assert sweep.records() == []
-    assert not any((two.cache("full") / "checkouts").glob("*"))
+    assert {path.name for path in two.seen("full").iterdir()} == {"lock"}
     assert (two.cache("a") / "checkouts" / here / "data/prepared/train.npz").exists()
 
 
@@ -148,22 +168,30 @@ def test_nodes_that_can_not_work_are_refused_and_named(lab, checkout, two, start
 def both(lab, cluster):
     """Records and output of two sweeps at once, in one of which trials diverge."""
     workable(cluster)
+    go_on(cluster).unlink()
+    files = [measured(cluster, name) for name in ("a", "b")]
+    for file in files:
+        file.unlink(missing_ok=True)
     one = ("--space=space.yaml", f"--trials={TRIALS}", "--keep=0", "--name=one", "--workers=1")
     diverging = ("--space=diverging.yaml", "--trials=4", "--keep=0", "--name=diverging", "--workers=1")
     sweeps = [Sweep(lab, cluster, "one", *one), Sweep(lab, cluster, "diverging", *diverging)]
     try:
         for sweep in sweeps:
-            sweep.wait_for(1)
-        meanwhile = [len(sweep.records()) for sweep in sweeps]
-        assert (meanwhile[0] < TRIALS, meanwhile[1] < 4) == (True, True)  # so both were under way at this moment
+            sweep.until(lambda: all(file.exists() for file in files) or any(other.ended for other in sweeps))
+        go_on(cluster).touch()
         return [(sweep.end(), sweep.records()) for sweep in sweeps]
     finally:
+        go_on(cluster).touch()
         for sweep in sweeps:
             sweep.kill()
 
 
 def test_two_sweeps_at_once_do_not_disturb_each_other(both):
     (_, one), (_, diverging) = both
+    # Before any training could end, each of the two nodes had one; and neither sweep had both.
+    ran_on = [{record["node"] for record in records} for records in (one, diverging)]
+    assert [len(nodes) for nodes in ran_on] == [1, 1]
+    assert ran_on[0] != ran_on[1]
     assert complete(one)
     assert {record["state"] for record in one} <= {"finished", "stopped"}
     assert all(record["settings"].keys() == SPACE.keys() for record in one)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import psutil
@@ -56,8 +57,18 @@ def own(env):
 @pytest.fixture(scope="module")
 def told(own) -> tuple[str, str]:
     """Where that Ray listens, and the folder of its sockets and logs."""
-    head, folder = own.stdout.readline().split()
+    head, folder = line(own).split()
     return head, folder
+
+
+def line(process: subprocess.Popen) -> str:
+    """What a process prints next."""
+    limit = threading.Timer(SECONDS, process.kill)
+    limit.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        limit.cancel()
 
 
 def order(env, head: str, **words: str) -> str:
@@ -95,7 +106,7 @@ def test_its_folder_is_closed_and_the_token_in_none_of_its_files(env, own, told)
 def test_a_node_that_hangs_is_waited_for_no_longer_than_said(own, told):
     own.stdin.write("go on\n")
     own.stdin.flush()
-    said = own.stdout.readline()
+    said = line(own)
     assert re.fullmatch(r"waits for \S+:[0-9a-f]{8}, at most 0\.2 seconds\n", said), said
-    assert own.stdout.readline() == "no answer for 0.2 seconds\n"
+    assert line(own) == "no answer for 0.2 seconds\n"
     assert own.wait(SECONDS) == 0

@@ -9,7 +9,10 @@ With WARM, stages that need torch are copies of a process that has imported it: 
 With ONLY_FROM, workers of Ray find nothing of the project outside of that folder, as if it were not installed. With
 IMPORT_FROM, they have imported the project from there before they are asked for anything. With HOLD_MEASURED, which
 needs ONLY_FROM, their trainings make that file after the first measurement, and go on once HOLD_GO_ON is there. With
-BREAK_TRAINING, which needs it, too, they end with an error that names the process.
+BREAK_TRAINING, which needs it, too, they end with an error that names the process. With NAMESPACE_OF they see the files
+that the process with that number sees.
+
+With PAUSE, a sweep has nodes that can't work hand trials back after so many seconds.
 """
 
 import gc
@@ -20,6 +23,13 @@ import sys
 import time
 from importlib.machinery import PathFinder
 from pathlib import Path
+
+_worker = any(word.endswith("/default_worker.py") for word in sys.orig_argv)
+
+if _worker and (_process := os.environ.pop("NAMESPACE_OF", "")):
+    _own = ("--user",) if os.geteuid() else ()  # as tests.e2e.project.NAMESPACE makes it
+    _enter = ("nsenter", "--mount", *_own, "--preserve-credentials", f"--target={_process}")
+    os.execvp(_enter[0], [*_enter, sys.executable, *sys.orig_argv[1:]])
 
 # Hardly anything that a short process makes is garbage. To look for it again and again, while all of torch is loaded,
 # takes a sixth of the time of an export.
@@ -44,8 +54,6 @@ def _hold(source, target, **options):
 if sys.orig_argv[1:] == ["-m", f"stages.{os.environ.get('HOLD_STAGE')}"]:
     os.replace = _hold
 
-_worker = any(word.endswith("/default_worker.py") for word in sys.orig_argv)
-
 if "LIMIT_FILES" in os.environ and (_worker or any(word.startswith("stages.") for word in sys.orig_argv)):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["LIMIT_FILES"]),) * 2)
 
@@ -66,14 +74,31 @@ class _Only(PathFinder):
         if found is None or not str(found.origin).startswith(f"{os.environ['ONLY_FROM']}/"):
             raise ModuleNotFoundError(f"no module named {fullname!r} on this node", name=fullname)
         if fullname == "digits.training" and {"HOLD_MEASURED", "BREAK_TRAINING"} & os.environ.keys():
-            execute = found.loader.exec_module
-
-            def change(module):
-                execute(module)
-                module.fit = _held(module.fit) if "HOLD_MEASURED" in os.environ else _broken
-
-            found.loader.exec_module = change
+            _change(found, lambda m: setattr(m, "fit", _held(m.fit) if "HOLD_MEASURED" in os.environ else _broken))
         return found
+
+
+class _Pause(PathFinder):
+    """Finds one module, in which it changes one number."""
+
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):
+        if fullname != "scaling.tuning":
+            return None
+        found = super().find_spec(fullname, path, target)
+        _change(found, lambda module: setattr(module, "_PAUSE", float(os.environ["PAUSE"])))
+        return found
+
+
+def _change(found, change):
+    """Have a module changed as soon as it has been executed."""
+    execute = found.loader.exec_module
+
+    def both(module):
+        execute(module)
+        change(module)
+
+    found.loader.exec_module = both
 
 
 def _held(fit):
@@ -95,6 +120,9 @@ def _broken(*_):
 
 if _worker and "ONLY_FROM" in os.environ:
     sys.meta_path.insert(0, _Only)
+
+if "PAUSE" in os.environ:
+    sys.meta_path.insert(0, _Pause)
 
 if _worker and "IMPORT_FROM" in os.environ:
     sys.path.insert(0, os.environ["IMPORT_FROM"])
