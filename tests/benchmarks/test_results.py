@@ -136,7 +136,11 @@ def test_docs_scale_reckons_with_what_was_measured():
         assert f"| {nodes:,} | {sent} | {seconds} | {rest} | {images} |" in text
     sweep, queue, times = (numbers(cell)[0] for cell in [*row("scaling_sweep", "median (range)").values()][1:])
     assert f"{times} times as many trials a minute" in text
-    assert f"{sweep} against {queue} |" in text
+    assert f"{sweep} against {queue:g}; " in text
+    stopped = re.search(r"(\d+ of \d+ trials were stopped early)", RESULTS["scaling_sweep"])[1]
+    assert stopped in text
+    adds, beside = re.findall(r"takes (\S+) \(", RESULTS["scaling_sweep"])
+    assert f"| {adds} %, and {beside} % for Ray beside it; " in text
     few, many = ([one for one in rows("scaling_head") if one["workers"] == count] for count in ("100", "1,000"))
     for hundred, thousand in zip(few, many, strict=True):
         costs = hundred["together"], thousand["together"]
