@@ -17,7 +17,8 @@ from pathlib import Path
 CODE = ("digits", "stages", "scaling", "params.yaml", "dvc.yaml", "dvc.lock", ".dvc/config", ".dvcignore")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # errors of a disk without room
 _SAYS_FULL = re.compile(
-    r"No space left on device|Disk quota exceeded|File too large|database or disk is full|disk I/O error"
+    r"No space left on device|Disk quota exceeded|File too large|database or disk is full|disk I/O error|"
+    r"Out of diskspace"  # Git's, which does not look at the system's error there
 )
 SECONDS = 400.0  # after which Git and DVC are given up, and likewise a lock; both are waited for in a preflight
 _OF_ANOTHER_REPOSITORY = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")

@@ -94,9 +94,10 @@ def _data(commit: str | None, path: str, checksum: str, folder: Path) -> None:
     command = ["dvc", "get", "--quiet", ".", path, "--rev", commit, "--out", str(target)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
+        said = answer.stderr.partition("Having any troubles?")[0].strip()
         raise ExperimentError(
             f"{path}: as commit {commit[:7]} has it, it is neither in DVC's cache nor in its remote; "
-            f"where the experiment was run, share it with `dvc push` or `dvc exp push`\n{answer.stderr.strip()}"
+            f"where the experiment was run, share it with `dvc push` or `dvc exp push`\n{said}".strip()
         )
 
 

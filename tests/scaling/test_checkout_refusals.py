@@ -142,6 +142,16 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(cache, repository, ou
     assert held(fetched(cache, repository))["data/prepared/train.npz"] == DATA["data/prepared/train.npz"]
 
 
+def test_a_disk_that_is_full_is_known_by_what_git_says_of_it(cache, repository, monkeypatch, tmp_path):
+    """Which is not what the system says, where the last part of what was fetched does not fit."""
+    said = "error: unable to write file x\nfatal: sha1 file '/cache/objects/pack/x' write error. Out of diskspace"
+    (tmp_path / "git").write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(CheckoutError, match=r": Out of diskspace; make room on this node \(\d+ MB"):
+        fetched(cache, repository, commit="a" * 40)
+
+
 def test_a_cache_that_can_not_be_written_is_named(repository, outside):
     (outside / "file").touch()
     with pytest.raises(CheckoutError, match=rf"{outside / 'file'}.*: Not a directory; see to it .* MNIST_NODE_CACHE"):
