@@ -12,7 +12,7 @@ from enum import Enum
 
 LIVES = 3  # of a trial: breaks that count, until this driver runs it no more
 _ENOUGH = 3  # refusals of a node, or breaks at a place, one after the other, until it is taken for one that can't work
-_ALONE = 10  # breaks of a trial that don't count, while no other one runs: perhaps it always gets the same bad place
+_ALONE = 10  # breaks of a trial that don't count, while none runs elsewhere: perhaps they always get the same bad place
 _HOPELESS = 10  # errors one after the other, while nothing has ended anywhere, until the sweep ends
 
 
@@ -54,12 +54,16 @@ class Faults:
         self._refusals: Counter[str] = Counter([*unfit])  # by node, one after the other
         self._first: dict[int, Counter[str]] = {}  # by trial: how many had ended at each place when it first broke
         self._lives: Counter[int] = Counter()  # that a trial has used
-        self._alone: Counter[int] = Counter()  # breaks of a trial that did not count, while no other one ran
+        self._alone: Counter[int] = Counter()  # breaks of a trial that did not count, while none ran elsewhere
         self._in_a_row = 0  # errors, while nothing has ended anywhere
 
-    def begun(self, node: str) -> None:
-        """A trial has begun on a node."""
+    def worked(self, node: str) -> None:
+        """A node has got further with a trial than to begin."""
         self._refusals.pop(node, None)
+
+    def bad(self, node: str, place: str) -> bool:
+        """Whether a place breaks whatever it gets."""
+        return self._places[node][place].bad
 
     def ended(self, node: str, place: str) -> None:
         """A trial has ended well, or as badly as it would anywhere."""
@@ -73,8 +77,15 @@ class Faults:
         self._refusals[node] += 1
         return self._refusals[node] == 1
 
-    def broke(self, number: int, node: str, place: str, *, running: bool) -> Verdict:
-        """An error has ended a trial and its worker; `running`: whether others run meanwhile.
+    def broke(self, number: int, node: str, place: str, *, running: bool, others: bool) -> Verdict:
+        """An error has ended a trial and its worker.
+
+        Args:
+            number: of the trial.
+            node: where it ran.
+            place: where it ran there.
+            running: whether others run meanwhile.
+            others: whether some of them run at places that are not `bad`.
 
         It is the trial's own if it comes again where others have ended in between, for the trial was put last; or if
         it comes a third time where others have ended before, and no other one breaks.
@@ -83,7 +94,8 @@ class Faults:
         found.row.append(number)
         self._in_a_row += 1
         before = self._first.setdefault(number, self._counts())
-        last = self._lives[number] + 1 == LIVES and found.ended and set(found.row) == {number}
+        third = self._lives[number] + 1 == LIVES
+        last = third and not others and found.ended and set(found.row) == {number}
         if found.ended > before[place] or last:
             found.row.clear()
             self._in_a_row = 0
@@ -91,15 +103,16 @@ class Faults:
         if not running and self.hopeless:
             return Verdict.HOPELESS
         # While others run, they show whether anything can end; where nothing does, `hopeless` puts an end to it.
-        return self._again(number, free=found.bad and (running or self._working), running=running)
+        free = (found.bad and (running or self._working)) or (third and others)
+        return self._again(number, free=free, others=others)
 
-    def died(self, number: int, node: str | None, place: str | None, *, running: bool) -> Verdict:
-        """A worker is gone, without a word; where it was is known if the trial had begun."""
+    def died(self, number: int, node: str | None, place: str | None, *, others: bool) -> Verdict:
+        """A worker is gone, without a word; where it was is known if the trial had begun. See `broke`."""
         bad = False
         if node is not None and place is not None:
             self._places[node][place].row.append(number)
             bad = self._places[node][place].bad
-        return self._again(number, free=bad and self._working, running=running)
+        return self._again(number, free=bad and self._working, others=others)
 
     def unusable(self, node: str) -> int:
         """How many trials a node has room for that would not run there."""
@@ -130,8 +143,8 @@ class Faults:
         works = any(place.ended and len(place.row) < _ENOUGH for place in places)
         return self._refusals[node] < _ENOUGH and (works or not broken)
 
-    def _again(self, number: int, *, free: bool, running: bool) -> Verdict:
-        if free and not running:
+    def _again(self, number: int, *, free: bool, others: bool) -> Verdict:
+        if free and not others:
             self._alone[number] += 1
         if free and self._alone[number] <= _ALONE:
             return Verdict.FREE

@@ -19,7 +19,7 @@ from scaling.records import Journal, Record
 from scaling.trial import METRIC
 
 _SILENCE = 60.0  # seconds in which no trial has begun anywhere, after which it is said
-_HANGS = 900.0  # seconds in which a trial has measured nothing, after which it is said
+_HANGS = 900.0  # seconds in which a trial has measured nothing, after which it is said; or three times what is usual
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Given:
     number: int
     last: dict[str, Any] | None = None  # what the worker has said last; that it has begun, if nothing else
     heard: float = math.inf  # when, by the monotonic clock
+    told: bool = False  # that it may hang
 
 
 class Search(Searcher, tune.Stopper):
@@ -76,6 +77,7 @@ class Search(Searcher, tune.Stopper):
         self._named: set[str] = set()  # places that break whatever they get, as was told
         self._devices = {device for record in journal.records if (device := record["device"])}
         self._deserted, self._most, self._pause = False, most, pause
+        self._longest = 0.0  # seconds between two results of a trial, so far
         self._not_before = 0.0
         self._waiting_since: float | None = None  # when a trial was given out and none had begun
 
@@ -92,7 +94,7 @@ class Search(Searcher, tune.Stopper):
                 proposed = self._proposals.propose(number)
                 if proposed is None:
                     self.exhausted, self._waiting = True, [kept for kept in self._waiting if kept in self._settings]
-                    return None if self._running else Searcher.FINISHED
+                    return None if self._running or self._waiting else Searcher.FINISHED
                 self._settings[number] = proposed
         except Exception as error:
             self.problem = error
@@ -126,9 +128,11 @@ class Search(Searcher, tune.Stopper):
         """Whether to stop one trial: that is the scheduler's business. Called with each measurement that goes on."""
         if result["outcome"] != "refused":
             self._waiting_since = math.inf
-            given = self._running[trial_id]
-            given.last, given.heard = result, time.monotonic()
-            self._faults.begun(result["node"])
+            given, now = self._running[trial_id], time.monotonic()
+            if given.last:
+                self._longest = max(self._longest, now - given.heard)
+                self._faults.worked(result["node"])
+            given.last, given.heard = result, now
         return False
 
     def stop_all(self) -> bool:
@@ -161,12 +165,18 @@ class Search(Searcher, tune.Stopper):
         if last:
             node, place = last["node"], last["place"]
             what += f" on node {place}"
-        self._judged(number, self._faults.died(number, node, place, running=bool(self._running)), what, last)
+        self._judged(number, self._faults.died(number, node, place, others=self._others()), what, last)
 
     def _broke(self, number: int, last: dict[str, Any]) -> None:
         what = f"trial {number:05} has ended on node {last['place']} with {last['error']}"
-        verdict = self._faults.broke(number, last["node"], last["place"], running=bool(self._running))
+        running, others = bool(self._running), self._others()
+        verdict = self._faults.broke(number, last["node"], last["place"], running=running, others=others)
         self._judged(number, verdict, what, last)
+
+    def _others(self) -> bool:
+        """Whether trials run at places that don't break whatever they get."""
+        told = (given.last for given in self._running.values() if given.last)
+        return any(not self._faults.bad(last["node"], last["place"]) for last in told)
 
     def _judged(self, number: int, verdict: Verdict, what: str, last: dict[str, Any] | None) -> None:
         """Do what was judged. What runs again is put last: where all end so, none loses its lives in a row."""
@@ -195,12 +205,12 @@ class Search(Searcher, tune.Stopper):
 
     def _listen(self) -> None:
         """Say which trials are not heard of any more: a worker that hangs is not ended by anybody."""
-        now = time.monotonic()
+        now, limit = time.monotonic(), max(_HANGS, 3 * self._longest)
         for given in self._running.values():
-            if given.last and now - given.heard > _HANGS:
-                given.heard = math.inf
+            if given.last and not given.told and now - given.heard > limit:
+                given.told = True
                 self._progress.note(
-                    f"warning: trial {given.number:05} has measured nothing for {_HANGS / 60:g} minutes, on node "
+                    f"warning: trial {given.number:05} has measured nothing for {limit / 60:.0f} minutes, on node "
                     f"{given.last['place']}; if it hangs, end its process {given.last['pid']} there, and it runs again"
                 )
 

@@ -178,7 +178,8 @@ def drive(
         if found.ready:
             print(f"nodes: {', '.join(found.ready)}", flush=True)
         if cluster.gpus and (idle := without_gpu()):
-            print(f"without a GPU, and so without trials: {', '.join(idle)}; all nodes run them with train.device: cpu")
+            told = f"without a GPU, and so without trials: {', '.join(idle)}; they run some with train.device: cpu"
+            print(told, flush=True)
         for problem in found.unfit.values():
             print(f"warning: {problem}", file=sys.stderr, flush=True)
         progress = Progress(wanted["trials"], journal.records)

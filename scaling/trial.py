@@ -68,6 +68,9 @@ class Training(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train until the validation accuracy is known once more."""
+        if not self._begun:  # said before anything is loaded, so that the driver knows where a worker has died
+            self._begun = True
+            return {**self._state, "curve": [], "done": False}
         try:
             data = self._data = self._data or self._prepare()
         except Exception as error:  # whatever it is, it is the node's: the trial has to run somewhere else
@@ -78,9 +81,6 @@ class Training(tune.Trainable):
         if self._broken:
             time.sleep(self._pause)
             raise self._broken
-        if not self._begun:  # said before anything is computed, so that the driver knows where a worker has died
-            self._begun = True
-            return {**self._state, "curve": [], "done": False}
         try:
             started = time.perf_counter()
             try:

@@ -165,6 +165,8 @@ def test_a_trial_that_is_not_heard_of_any_more_is_told_once(search, capfd, monke
         made.suggest("none left")
         if now[0] == 900:
             assert capfd.readouterr().err == ""
+        if now[0] == 1500:
+            made("a", result(None))  # it did not hang, so the next time it takes as long as that
     assert capfd.readouterr().err == (
         "warning: trial 00000 has measured nothing for 15 minutes, on node a:1; if it hangs, end its process 4711 "
         "there, and it runs again\n"
@@ -220,6 +222,8 @@ def test_a_worker_that_refuses_ends_no_sweep_where_another_of_its_node_works(sea
     for attempt in range(3):
         refuse(made, f"{attempt}", "here:1")
     assert made.suggest("in vain") is None  # until the one that runs has shown what the node can do
+    made("long", result(None, (), node="here:1"))
+    assert made.suggest("in vain") is None  # nor has it, as long as it has only begun
     made("long", result(None, node="here:1"))
     assert number(made.suggest("next")) == "00001"
     made.on_trial_complete("next", result("finished", node="here:1"))
@@ -285,6 +289,20 @@ def test_a_space_that_is_used_up_ends_the_sweep_without_an_error(search, journal
     assert made.suggest("d") == Searcher.FINISHED
     assert made.exhausted
     assert not made.stop_all()
+
+
+def test_a_trial_that_lost_its_worker_as_the_space_was_used_up_still_runs(search, journal):
+    made = search(9, parse({"train.batch_size": {"choice": [16, 32]}}), places={"a:1": 1})
+    made.suggest("a")
+    made.on_trial_complete("a", error=True)
+    assert number(made.suggest("b")) == "00001"
+    made.on_trial_complete("b", result("finished"))
+    while (config := made.suggest("c")) is None:
+        pass
+    assert number(config) == "00000"
+    made.on_trial_complete("c", result("finished"))
+    assert made.suggest("d") == Searcher.FINISHED
+    assert [record["trial"] for record in journal.records] == ["00001", "00000"]
 
 
 def test_a_space_in_which_nothing_goes_together_ends_the_sweep(search):

@@ -121,6 +121,40 @@ def test_a_trial_that_always_gets_the_same_bad_gpu_is_left_out_in_the_end(search
     assert [record["state"] for record in journal.records] == ["finished"] * 3
 
 
+def test_the_last_trials_do_not_run_for_ever_where_all_of_them_break_on_one_node_of_two(search):
+    """The other one has worked, and has nothing to do. Each of them runs beside the others."""
+    made = search(9, places={"a:1": 3, "b:2": 3})
+    for name in ("x", "y", "z"):
+        ends(made, f"{name} there", "b:2")
+        ends(made, f"{name} here", "a:1")
+    under_way, names = [], map(str, itertools.count())
+    for _ in range(200):
+        while len(under_way) < 3 and (config := made.suggest(name := next(names))):
+            if config == Searcher.FINISHED:
+                break
+            made(name, result(None, ()))
+            under_way.append(name)
+        if not under_way:
+            break
+        made(under_way[0], result("broken", (), error="RuntimeError: out of memory"))
+        made.on_trial_complete(under_way.pop(0), error=True)
+    assert under_way == []
+    assert sorted(made.lost) == [6, 7, 8]
+
+
+def test_a_trial_that_only_a_bad_gpu_is_free_for_has_not_failed(search, journal):
+    """The other GPU has a long one, after which it may show that it works."""
+    made = search(3, places={"a:1": 2})
+    ends(made, "a", place="a:1 GPU 0")
+    made.suggest("long")
+    made("long", result(None, place="a:1 GPU 1"))
+    for attempt in range(9):
+        assert breaks(made, f"{attempt}", place="a:1 GPU 0") == "00002"
+    made.on_trial_complete("long", result("finished", place="a:1 GPU 1"))
+    assert ends(made, "again", place="a:1 GPU 1") == "00002"
+    assert [record["state"] for record in journal.records] == ["finished"] * 3
+
+
 def test_a_gpu_that_breaks_whatever_it_gets_takes_one_place_and_the_others_are_the_sweep_s(search):
     made = search(30, places={"a:1": 4}, most=2)
     for attempt in range(4):

@@ -101,7 +101,7 @@ def test_principal_directions_are_found_once_for_the_same_pixels_and_kernel(work
 
 def test_a_worker_is_set_up_as_the_stage_is(worker):
     torch.set_num_threads(3)
-    worker().step()
+    steps(worker())
     assert torch.get_num_threads() == 1
     assert torch.get_deterministic_debug_mode() == 2
     assert os.environ["ATEN_CPU_CAPABILITY"] == "avx2"
@@ -155,7 +155,7 @@ def test_a_worker_that_can_t_use_the_gpu_that_it_was_given_refuses(worker, monke
     monkeypatch.setattr("torch.cuda.is_available", bool)
     made = worker()
     monkeypatch.setattr(trial, "gpus", lambda: [0])
-    (result,) = steps(made)
+    _, result = steps(made)
     assert result["outcome"] == "refused"
     assert result["error"].startswith(f"node here:1: has a GPU for Ray, but torch {torch.__version__} finds none; ")
 
@@ -166,7 +166,7 @@ def test_a_worker_that_was_given_no_gpu_sees_none(worker, monkeypatch, given, in
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     made = worker(device="cpu")
     monkeypatch.setattr(trial, "gpus", lambda: given)
-    made.step()
+    steps(made)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == in_sight
 
 
@@ -175,7 +175,7 @@ def test_whatever_keeps_a_node_from_beginning_is_no_fault_of_the_trial(worker, m
         raise ImportError("libtorch_cpu.so: cannot open shared object file")
 
     monkeypatch.setattr(Training, "_prepare", broken)
-    (result,) = steps(worker())
+    _, result = steps(worker())
     assert result["outcome"] == "refused"
     assert result["error"] == "node here:1: ImportError: libtorch_cpu.so: cannot open shared object file"
 
@@ -186,7 +186,7 @@ def test_a_node_that_can_t_work_refuses_and_tries_again_with_the_next_trial(work
 
     monkeypatch.setattr(trial, "prepare_node", refuse)
     made = worker()
-    (result,) = steps(made)
+    _, result = steps(made)
     assert (result["outcome"], result["error"].partition(":")[0]) == ("refused", "node here")
     monkeypatch.setattr(trial, "prepare_node", lambda spec: pipeline)
     made.reset_config(config(0))
