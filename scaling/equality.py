@@ -8,9 +8,7 @@ from scaling.nodes import PACKAGES, digest_of, versions
 from scaling.records import Description, Record
 
 _TRIES = ("scaling/settings.py", "scaling/trial.py")  # what trains a trial, beside what `train` depends on
-_ROUNDING = (
-    0.01  # of validation accuracy, that another device may bring about: as another seed, for the smallest networks
-)
+_ROUNDING = 0.01  # of validation accuracy, by another device: as much as by another seed, for the smallest networks
 _COMPUTE = ("python", "torch", "numpy")  # the other packages that a sweep names bring about no bit of a result
 
 
