@@ -194,10 +194,9 @@ def on_tune(trials: int, workers: int) -> list[list[str]]:
     for (first, last), (before, after) in zip(
         itertools.pairwise([0, STARTED, trials]), itertools.pairwise(progress.used), strict=True
     ):
-        driver, system, seconds = (end - start for start, end in zip(before, after, strict=True))
+        *cpu, seconds = (end - start for start, end in zip(before, after, strict=True))
         count = last - first
-        rows.append([label(first, last), f"{1000 * driver / count:.1f}", f"{1000 * system / count:.1f}"])
-        rows[-1].append(f"{count / seconds:.1f}")
+        rows.append([label(first, last), *(f"{1000 * spent / count:.1f}" for spent in cpu), f"{count / seconds:.1f}"])
     return rows
 
 

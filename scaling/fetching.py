@@ -118,7 +118,7 @@ class Fetching:
                 raise
         if not process.returncode:
             return
-        text = output.decode(errors="replace").partition("Having any troubles?")[0]
+        text = without_address(output.decode(errors="replace"))
         said = " ".join(text.split()) or f"exit code {process.returncode}"
         if full := _SAYS_FULL.search(said):
             raise no_room(self._file(said), full[0], self.cache)
@@ -130,6 +130,11 @@ class Fetching:
         """The file that Git's or DVC's error names, or else the folder."""
         found = re.search(r"'(/[^']+)'|unable to (?:write|create) (?:file )?'?([^\s':]+)", said)
         return str(self.folder / (found[1] or found[2])) if found else str(self.folder)
+
+
+def without_address(said: str) -> str:
+    """What DVC says, without where it would have people ask for help."""
+    return said.partition("Having any troubles?")[0]
 
 
 def no_room(file: str, why: str, cache: Path) -> CheckoutError:

@@ -50,14 +50,14 @@ class Training(tune.Trainable):
         """
         self._spec, self._base, self._pause = spec, base, pause
         self._data: tuple[Labelled, Labelled, dict[str, float]] | None = None
-        self._steps: Iterator[None] | None = None
         self._find: Directions | None = None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take on a trial. What it needs is done in its first step, where an error becomes its result."""
         self._settings = json.loads(new_config["settings"])
-        self._begun, self._steps = False, None
+        self._begun = False
+        self._steps: Iterator[None] | None = None
         self._broken: Exception | None = None
         self._state: dict[str, Any] = {
             **{"outcome": None, "error": None, "parameters": None, "seconds": 0.0, "curve": [], "loss": None},
@@ -72,7 +72,7 @@ class Training(tune.Trainable):
             self._begun = True
             return {**self._state, "curve": [], "done": False}
         try:
-            data = self._data = self._data or self._prepare()
+            self._data = self._data or self._prepare()
         except Exception as error:  # whatever it is, it is the node's: the trial has to run somewhere else
             text = str(error) if isinstance(error, NodeError) else f"node {node()}: {type(error).__name__}: {error}"
             time.sleep(self._pause)
@@ -84,7 +84,7 @@ class Training(tune.Trainable):
         try:
             started = time.perf_counter()
             try:
-                self._steps = self._steps or self._train(*data)
+                self._steps = self._steps or self._train(*self._data)
                 next(self._steps)
             finally:
                 self._state["seconds"] = round(self._state["seconds"] + time.perf_counter() - started, 3)

@@ -22,6 +22,7 @@ import yaml
 from digits.errors import PipelineError
 from digits.storage import read_json, write_text
 from scaling.experiments import ExperimentError, document, git, read
+from scaling.fetching import without_address
 
 Split = Literal["validation", "test"]
 
@@ -94,7 +95,7 @@ def _data(commit: str | None, path: str, checksum: str, folder: Path) -> None:
     command = ["dvc", "get", "--quiet", ".", path, "--rev", commit, "--out", str(target)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode:
-        said = answer.stderr.partition("Having any troubles?")[0].strip()
+        said = without_address(answer.stderr).strip()
         raise ExperimentError(
             f"{path}: as commit {commit[:7]} has it, it is neither in DVC's cache nor in its remote; "
             f"where the experiment was run, share it with `dvc push` or `dvc exp push`\n{said}".strip()

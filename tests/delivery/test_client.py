@@ -4,6 +4,7 @@ import socket
 import numpy as np
 import pytest
 
+from benchmarks.running import free_port
 from delivery import client
 from delivery.client import Served, ServiceError, ready, reload
 from tests.delivery.stand_in import stand_in
@@ -15,12 +16,6 @@ def service(tmp_path):
     (tmp_path / "current/version.json").write_text(json.dumps({"version": "v0.1.0", "commit": "c" * 40}))
     with stand_in(tmp_path) as running:
         yield running
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def test_a_service_says_what_it_serves(service):

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -207,6 +206,10 @@ class Project:
         found = {out["path"]: out["md5"] for stage in self.lock_of(commit).values() for out in stage["outs"]}
         return self / store / "files/md5" / found[output][:2] / found[output][2:]
 
+    def experiment(self, name: str) -> str:
+        """Commit of a DVC experiment."""
+        return self.git("for-each-ref", "--format=%(objectname)", f"refs/exps/**/{name}").strip()
+
 
 class Running:
     """A `dvc repro` that goes on while the test does."""
@@ -268,13 +271,6 @@ def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
     while not condition():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    """A port of this machine on which nobody listens."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def stages_run(output: str) -> tuple[str, ...]:

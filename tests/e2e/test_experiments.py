@@ -130,7 +130,7 @@ def test_diff_names_what_was_changed_and_what_came_of_it(lab):
 
 
 def test_seeds_of_an_experiment_are_tried_on_data_of_its_own(lab, tmp_path):
-    commit = lab.git("for-each-ref", "--format=%(objectname)", "refs/exps/**/slowest").strip()
+    commit = lab.experiment("slowest")
     theirs = lab.object("data/prepared/train.npz", commit=commit)
     assert theirs != lab.object("data/prepared/train.npz")
     command = ("python", "-m", "scaling.seeds", "--experiment=slowest", "--against=main", "--seeds=2")

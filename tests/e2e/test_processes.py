@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.project import Project, free_port
+from benchmarks.running import free_port
+from tests.e2e.project import Project
 
 pytestmark = pytest.mark.e2e
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.project import ROOT, free_port, wait_for
+from benchmarks.running import free_port
+from tests.e2e.project import ROOT, wait_for
 
 pytestmark = pytest.mark.e2e
 

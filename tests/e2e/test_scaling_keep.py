@@ -44,7 +44,7 @@ def kept(lab, space) -> str:
 @pytest.fixture(scope="module")
 def again(lab, kept) -> tuple[str, str]:
     """The commit of the experiment, and what was printed when its trial was to be kept again, with two seeds."""
-    before = commit(lab, NAME)
+    before = lab.experiment(NAME)
     return before, lab.run("make", "keep", "SWEEP=night", "BEST=1", "SEEDS=2")
 
 
@@ -53,14 +53,9 @@ def record(project: Project) -> dict:
     return json.loads((project / "sweeps/night/trials.jsonl").read_text())
 
 
-def commit(project: Project, name: str) -> str:
-    """Of an experiment."""
-    return project.git("for-each-ref", "--format=%(objectname)", f"refs/exps/**/{name}").strip()
-
-
 def metrics(project: Project, stage: str, name: str = NAME) -> dict:
     """What an experiment measured."""
-    return json.loads(project.git("show", f"{commit(project, name)}:{METRICS[stage]}"))
+    return json.loads(project.git("show", f"{project.experiment(name)}:{METRICS[stage]}"))
 
 
 def test_the_experiment_of_a_fresh_clone_equals_the_trial_to_the_bit(lab, kept):
@@ -121,7 +116,7 @@ def test_what_is_kept_is_not_run_again_and_another_seed_is(lab, again):
     before, said = again
     assert "equal to the bit" in said
     assert f"{NAME}-seed0: validation accuracy " in said
-    assert commit(lab, NAME) == before
+    assert lab.experiment(NAME) == before
     for stage, path in METRICS.items():
         committed = json.loads((lab / path).read_text())  # seed 0 is what the project was run with
         assert metrics(lab, stage, f"{NAME}-seed0") == committed

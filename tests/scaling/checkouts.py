@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,11 @@ def flipped(path: Path) -> None:
     path.chmod(0o644)
     content = path.read_bytes()
     path.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+
+
+def stand_in(folder: Path, program: str, script: str) -> dict[str, str]:
+    """Environment in which a script stands before a program; it finds the program's path in $REAL."""
+    (folder / "bin").mkdir()
+    (folder / "bin" / program).write_text(f"#!/bin/sh\nREAL={shutil.which(program)}\n{script}\n")
+    (folder / "bin" / program).chmod(0o755)
+    return {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}

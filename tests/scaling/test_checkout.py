@@ -3,13 +3,12 @@ import os
 import shutil
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from scaling.checkout import checked_out, commit_of
 from scaling.fetching import CheckoutError
-from tests.scaling.checkouts import fetched, flipped, held, in_a_process
+from tests.scaling.checkouts import fetched, flipped, held, in_a_process, stand_in
 from tests.scaling.repository import DATA, SUMS
 
 CODE = ["digits/__init__.py", "digits/version.py", "scaling/__init__.py", "stages/__init__.py"]
@@ -86,14 +85,6 @@ def test_nobody_else_may_write_to_the_cache(cache, repository, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     with pytest.raises(CheckoutError, match=rf"{cache}: belongs to another user"):
         fetched(cache, repository)
-
-
-def stand_in(folder: Path, program: str, script: str) -> dict[str, str]:
-    """Environment in which a script stands before a program; it finds the program's path in $REAL."""
-    (folder / "bin").mkdir()
-    (folder / "bin" / program).write_text(f"#!/bin/sh\nREAL={shutil.which(program)}\n{script}\n")
-    (folder / "bin" / program).chmod(0o755)
-    return {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
 
 
 def test_several_workers_of_a_node_fetch_once(cache, repository, outside):

@@ -1,7 +1,6 @@
 """What a node does not get, or not take: a clear error, and nothing half-made is left."""
 
 import fcntl
-import os
 import re
 import resource
 import shutil
@@ -13,7 +12,7 @@ import pytest
 from scaling import checkout, fetching
 from scaling.checkout import check, checked_out
 from scaling.fetching import CheckoutError
-from tests.scaling.checkouts import fetched, flipped, held, in_a_process, nothing_left
+from tests.scaling.checkouts import fetched, flipped, held, in_a_process, nothing_left, stand_in
 from tests.scaling.repository import DATA, REMOTE, SUMS
 
 
@@ -30,9 +29,8 @@ def test_a_repository_that_is_not_there_is_named(cache, repository):
 
 
 def test_who_does_not_answer_is_given_up(cache, repository, monkeypatch, tmp_path):
-    (tmp_path / "git").write_text("#!/bin/sh\n(sleep 3600; true)\n")  # as Git has programs of its own, for the network
-    (tmp_path / "git").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    # As Git has programs of its own, for the network.
+    monkeypatch.setenv("PATH", stand_in(tmp_path, "git", "(sleep 3600; true)")["PATH"])
     monkeypatch.setattr(fetching, "SECONDS", 0.0)
     with pytest.raises(CheckoutError, match=r"can't be fetched from .*: not within 0 seconds; push it"):
         fetched(cache, repository, commit="a" * 40)
@@ -43,9 +41,7 @@ def test_who_does_not_answer_is_given_up(cache, repository, monkeypatch, tmp_pat
 
 def test_all_that_git_is_asked_for_has_one_limit_together(cache, repository, monkeypatch, tmp_path):
     """Each command alone would be in time."""
-    (tmp_path / "git").write_text("#!/bin/sh\nsleep 2\n")
-    (tmp_path / "git").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PATH", stand_in(tmp_path, "git", "sleep 2")["PATH"])
     monkeypatch.setattr(fetching, "SECONDS", 3.0)
     with pytest.raises(CheckoutError, match=r"can't be fetched from .*: not within 3 seconds; push it"):
         fetched(cache, repository, commit="a" * 40)
@@ -145,9 +141,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(cache, repository, ou
 def test_a_disk_that_is_full_is_known_by_what_git_says_of_it(cache, repository, monkeypatch, tmp_path):
     """Which is not what the system says, where the last part of what was fetched does not fit."""
     said = "error: unable to write file x\nfatal: sha1 file '/cache/objects/pack/x' write error. Out of diskspace"
-    (tmp_path / "git").write_text(f'#!/bin/sh\necho "{said}" >&2\nexit 1\n')
-    (tmp_path / "git").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PATH", stand_in(tmp_path, "git", f'echo "{said}" >&2; exit 1')["PATH"])
     with pytest.raises(CheckoutError, match=r": Out of diskspace; make room on this node \(\d+ MB"):
         fetched(cache, repository, commit="a" * 40)
 
